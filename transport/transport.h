@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TRANSPORT_TRANSPORT_H
+#define TRANSPORT_TRANSPORT_H
+
+/*
+ * transport.h - the door of the room: frames out, frames in, one table of operations a backend.
+ *
+ * Knows:      nodes and their addresses, frames as zcb buffers, descriptors to sleep on.
+ * Knows not:  what a frame says. Loss, duplication and reordering are the ring's business; a
+ * backend may do all three, but never hands up bytes that nobody sent (checksums) and never a frame
+ * longer than frame_bytes_max. Invariants: T1  a frame passed to tx_burst() is read until tx_reap()
+ * gives it back, or the call returns where the backend copies T2  rx_burst() gives frames held by
+ * ZCB_HELD_OUT, head = slot, one slice that is empty: the whole frame is in the head until somebody
+ * parses it (head_bytes is the frame's length) Thread:     open, query and close: control thread.
+ * All others: poll core.
+ */
+
+#include <stddef.h>
+
+#include "synchrotron/types.h"
+#include "zcb.h"
+
+enum { TRANSPORT_ADDRESS_BYTES = 64, TRANSPORT_BURST = 32 };
+
+struct transport_node {
+    uint32_t node_id;
+    char address[TRANSPORT_ADDRESS_BYTES]; /* numeric, IPv4 or IPv6; scope by %interface */
+    uint16_t port;
+};
+
+struct transport_config {
+    uint32_t node_id;                   /* which of `nodes` we are */
+    const struct transport_node *nodes; /* all of the cluster, ourselves included */
+    int node_count;
+    uint32_t frame_bytes_max; /* largest frame, its header included, our encapsulation not */
+    const char *multicast;    /* numeric group, or NULL for fan-out */
+    uint16_t multicast_port;
+    uint8_t multicast_ttl;
+    struct zcb_pool *rx_pool; /* slots of at least frame_bytes_max */
+    uint32_t rx_reserve;      /* leave so many frames in the pool untouched */
+    uint64_t socket_bytes;    /* wanted kernel buffer, 0: the backend's choice */
+    const void *backend;      /* the backend's own part of the configuration, or NULL */
+};
+
+struct transport_caps {
+    uint32_t frame_bytes_max; /* what it takes, at most what was asked */
+    uint32_t burst_max;
+    bool multicast;    /* one transmission reaches all */
+    bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
+    int sleep_fd;      /* readable when frames wait; -1: poll only */
+};
+
+/* Counters of one backend; written by the poll core, read anywhere (torn reads are harmless). */
+struct transport_stats {
+    uint64_t rx_frames, rx_bytes;
+    uint64_t tx_frames, tx_bytes; /* a frame to n peers by fan-out counts n */
+    uint64_t rx_calls, tx_calls;
+    uint64_t rx_unknown_source; /* from an address that is no node's */
+    uint64_t rx_too_long;
+    uint64_t rx_pool_empty; /* frames left in the kernel or card for want of a buffer */
+    uint64_t tx_again;      /* the kernel or card took less than was offered */
+    uint64_t tx_errors;     /* a frame given up: unreachable peer, no buffer */
+};
+
+struct transport;
+
+struct transport_ops {
+    const char *name;
+    /**
+     * Errors:  -errno, and `why` says what failed, why and what to do, in one line
+     */
+    int (*open)(struct transport **out, const struct transport_config *config, char *why,
+                size_t why_bytes);
+    void (*query)(const struct transport *tp, struct transport_caps *caps);
+    /* Send frames[0..count) in order to frames[i]->dest. Returns n: the first n are the transport's
+     * (it takes over one ZCB_HELD_OUT reference of each and drops it when the bytes are no longer
+     * needed), the rest still the caller's. */
+    int (*tx_burst)(struct transport *tp, struct zcb **frames, int count);
+    /* Up to count received frames; 0 none; -errno the backend is broken (link gone). */
+    int (*rx_burst)(struct transport *tp, struct zcb **frames, int count);
+    /* Whom ZCB_TO_RING means from now on; ourselves may be in the list. Before the first call: all.
+     */
+    void (*members)(struct transport *tp, const uint32_t *nodes, int count);
+    /* Drop references of completed sends. Returns how many. */
+    int (*tx_reap)(struct transport *tp);
+    const struct transport_stats *(*stats)(const struct transport *tp);
+    void (*close)(struct transport *tp);
+};
+
+/* Every backend begins with this, so that fast calls need no second table. */
+struct transport {
+    const struct transport_ops *ops;
+};
+
+extern const struct transport_ops transport_udp;
+
+/* By the name of the configuration: "udp". NULL: no such backend is built in. */
+const struct transport_ops *transport_find(const char *name);
+
+static inline int transport_tx_burst(struct transport *tp, struct zcb **frames, int count)
+{
+    return tp->ops->tx_burst(tp, frames, count);
+}
+
+static inline int transport_rx_burst(struct transport *tp, struct zcb **frames, int count)
+{
+    return tp->ops->rx_burst(tp, frames, count);
+}
+
+#endif
