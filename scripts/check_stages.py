@@ -1,0 +1,381 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stages of scripts/check: what is built and run, and how results are counted.
+
+Every stage runs what meson or pytest knows of; nothing is listed twice. Results are counted one
+Criterion test, one pytest test, one fuzz target at a time. Tests get a temporary folder of their
+own, which is removed with what is in it; a process left behind is ended and counts as a failure.
+"""
+import argparse
+import concurrent.futures
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CPUS = os.cpu_count() or 1
+PARALLEL = min(CPUS, 2)
+FUZZ_SECONDS = 60
+SYSTEM_SECONDS = 1500
+ENDING_SECONDS = 5  # what a killed process may need to be gone
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Tally:
+    """Results of one stage, or of all."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []  # (name, what it said)
+        self.skips = []     # (name, why)
+
+    def ok(self):
+        self.passed += 1
+
+    def fail(self, name, said=""):
+        self.failed += 1
+        self.failures.append((name, said))
+
+    def skip(self, name, why):
+        self.skipped += 1
+        self.skips.append((name, why))
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
+        self.skips += other.skips
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def run(command, seconds, env=None, cwd=ROOT):
+    """Run in a process group of its own, which does not outlive this call. (status, output)."""
+    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        sweep_group(process.pid)
+        output, _ = process.communicate()
+        output += f"\nno end after {seconds} s".encode()
+        status = -signal.SIGKILL
+    finally:
+        sweep_group(process.pid)
+    return status, output.decode(errors="replace")
+
+
+def sweep_group(pid):
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def in_parallel(tally, items, function):
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        jobs = [pool.submit(function, item) for item in items]
+        try:
+            for job in jobs:
+                tally.add(job.result())
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def tail(text, lines=60):
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+# Building
+
+
+class BuildFailed(Exception):
+    pass
+
+
+def build(folder, options, targets=(), env=None):
+    path = os.path.join(ROOT, folder)
+    if not configured_here(path):
+        shutil.rmtree(path, ignore_errors=True)
+        must(["meson", "setup", path, ROOT, *options], env)
+    must(["ninja", "-C", path, "-j", str(CPUS), *targets], env)
+    return path
+
+
+def configured_here(path):
+    """A folder that was copied from elsewhere, or not configured to the end, is made anew."""
+    try:
+        with open(os.path.join(path, "meson-info", "meson-info.json"), encoding="utf-8") as file:
+            source = json.load(file)["directories"]["source"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return source == ROOT and os.path.exists(os.path.join(path, "build.ninja"))
+
+
+def must(command, env=None):
+    status, output = run(command, 1800, env)
+    if status != 0:
+        raise BuildFailed(tail(output))
+
+
+def introspect(path, what):
+    done = subprocess.run(["meson", "introspect", f"--{what}", path], check=True,
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    return json.loads(done.stdout)
+
+
+# Meson's tests: Criterion executables, and scripts that speak TAP
+
+
+def meson_tests(path, tally, temporary, wanted, slower=1, env=None):
+    tests = [test for test in introspect(path, "tests") if wanted(test)]
+    tests.sort(key=lambda test: -test["timeout"])
+    together = [test for test in tests if test["is_parallel"]]
+    alone = [test for test in tests if not test["is_parallel"]]
+    in_parallel(tally, together, lambda test: meson_test(test, temporary, slower, env))
+    for test in alone:
+        tally.add(meson_test(test, temporary, slower, env))
+
+
+def meson_test(test, temporary, slower, env):
+    tally = Tally()
+    name = test["name"]
+    report = os.path.join(temporary, re.sub(r"\W", "_", name) + ".tap")
+    seconds = test["timeout"] * slower if test["timeout"] > 0 else None
+    status, output = run(test["cmd"], seconds, cwd=test["workdir"] or ROOT,
+                         env={**test["env"], **(env or {}), "CRITERION_OUTPUTS": f"tap:{report}"})
+    lines = ""
+    if test["protocol"] == "tap":
+        lines = output
+    elif os.path.exists(report):
+        with open(report, encoding="utf-8", errors="replace") as file:
+            lines = file.read()
+        os.unlink(report)
+    count_tap(tally, name, lines, output)
+    if status in (77,) and not tally.failed:
+        tally.skip(name, tail(output, 1))
+    elif status != 0 and not tally.failed:
+        tally.fail(name, f"{tail(output)}\nexit status {status}")
+    elif status == 0 and tally.passed + tally.failed + tally.skipped == 0:
+        tally.ok()  # a program that only exits with 0
+    return tally
+
+
+def count_tap(tally, name, lines, output):
+    for verdict, what in re.findall(r"^(ok|not ok)\b(.*)$", lines, re.MULTILINE):
+        what = re.sub(r"^[\s\d]*-?\s*", "", what)
+        test, _, directive = what.partition("#")
+        test = f"{name}: {re.sub(r'[(][0-9.]+s[)]', '', test).strip()}"
+        if directive.strip().upper().startswith("SKIP"):
+            tally.skip(test, directive.strip()[4:].strip())
+        elif verdict == "ok":
+            tally.ok()
+        else:
+            tally.fail(test, "" if tally.failed else tail(output))
+
+
+# The stages
+
+
+def is_house(test):
+    return any(suite.endswith(":house") for suite in test["suite"])
+
+
+def stage_house(tally, temporary):
+    meson_tests(os.path.join(ROOT, "build"), tally, temporary, is_house)
+
+
+def stage_unit(tally, temporary):
+    meson_tests(os.path.join(ROOT, "build"), tally, temporary, lambda test: not is_house(test))
+
+
+def stage_system(tally, temporary):
+    pytest(os.path.join(ROOT, "build"), tally, temporary)
+
+
+def stage_asan(tally, temporary):
+    path = build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
+    env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+           "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower=4, env=env)
+
+
+def stage_tsan(tally, temporary):
+    path = build("build-tsan", ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"])
+    env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower=8, env=env)
+
+
+def pytest(path, tally, temporary, env=None, arguments=()):
+    folder = os.path.join(ROOT, "tests", "system")
+    if not any(file.endswith(".py") and "test" in file for file in os.listdir(folder)):
+        tally.skip("tests/system", "the folder holds no tests")
+        return
+    report = os.path.join(temporary, "system.xml")
+    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+               f"--junitxml={report}", *arguments, folder]
+    status, output = run(command, SYSTEM_SECONDS, {**(env or {}), "SYNCHROTRON_BUILD": path})
+    if not os.path.exists(report):
+        tally.fail("tests/system", tail(output))
+        return
+    for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}: {case.get('name')}"
+        wrong = [child for child in case if child.tag in ("failure", "error")]
+        skipped = case.find("skipped")
+        if wrong:
+            tally.fail(name, tail(wrong[0].text or ""))
+        elif skipped is not None:
+            tally.skip(name, skipped.get("message"))
+        else:
+            tally.ok()
+    if status not in (0, 1) and not tally.failed:
+        tally.fail("tests/system", tail(output))
+
+
+def stage_fuzz(tally, temporary):
+    options = ["-Dfuzz=true", "-Dbuildtype=debugoptimized"]
+    clang = {"CC": "clang"}
+    path = build("build-fuzz", options, ["build.ninja"], clang)
+    targets = [file for target in introspect(path, "targets") for file in target["filename"]
+               if target["type"] == "executable" and file.endswith("_fuzz")]
+    if not targets:
+        tally.skip("tests/fuzz", "the build has no fuzz targets")
+        return
+    build("build-fuzz", options, [os.path.relpath(file, path) for file in targets], clang)
+    in_parallel(tally, targets, lambda file: fuzz_target(file, temporary))
+
+
+def fuzz_target(file, temporary):
+    """The corpus of the tree is read; what a run finds goes to the temporary folder."""
+    tally = Tally()
+    name = os.path.basename(file)
+    found = os.path.join(temporary, name)
+    os.makedirs(found)
+    seeds = os.path.join(ROOT, "tests", "fuzz", "corpus", name.removesuffix("_fuzz"))
+    command = [file, f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={found}/", found]
+    status, output = run(command + ([seeds] if os.path.isdir(seeds) else []), FUZZ_SECONDS + 120)
+    if status == 0:
+        tally.ok()
+    else:
+        tally.fail(f"fuzz: {name}", tail(output))
+    return tally
+
+
+STAGES = {
+    "house": (stage_house, "architecture and form of the sources"),
+    "unit": (stage_unit, "unit tests, release build"),
+    "system": (stage_system, "real daemons and clients, release build"),
+    "asan": (stage_asan, "unit tests with address and undefined-behaviour sanitizers"),
+    "tsan": (stage_tsan, "unit tests with the thread sanitizer"),
+    "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),
+}
+QUICK = ("house", "unit")
+
+
+# Running them
+
+
+def arguments():
+    stages = "\n".join(f"  {name:10}{about}" for name, (_, about) in STAGES.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/check", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Build and test Synchrotron.", epilog=f"stages:\n{stages}")
+    parser.add_argument("--quick", action="store_true", help="only " + " and ".join(QUICK))
+    parser.add_argument("--only", action="append", choices=STAGES, metavar="STAGE",
+                        help="only this stage; may be given several times")
+    parser.add_argument("--list", action="store_true", help="name the stages and stop")
+    return parser.parse_args()
+
+
+def run_stage(name):
+    tally = Tally()
+    start = time.monotonic()
+    temporary = tempfile.mkdtemp(prefix="sy-")
+    os.environ["TMPDIR"] = temporary
+    try:
+        STAGES[name][0](tally, temporary)
+    except BuildFailed as failed:
+        tally.fail(f"{name}: the build", str(failed))
+    finally:
+        for left in sweep_orphans():
+            tally.fail(f"{name}: left a process behind: {left}")
+        shutil.rmtree(temporary, ignore_errors=True)
+    for test, why in tally.skips:
+        print(f"  skipped   {test}: {why or 'no reason given'}")
+    for test, said in tally.failures:
+        print(f"  FAILED    {test}")
+        if said:
+            print("    " + said.replace("\n", "\n    "))
+    print(f"{name:12}{tally}  {time.monotonic() - start:.0f} s", flush=True)
+    return tally
+
+
+def sweep_orphans():
+    """Processes whose parents are gone are ours now: end them, by name."""
+    left = []
+    deadline = time.monotonic() + ENDING_SECONDS
+    while children() and time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.05)
+        except ChildProcessError:
+            break
+    for pid in children():
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                command = file.read().replace("\0", " ").strip()
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (OSError, ChildProcessError):
+            continue
+        if command:  # empty: it had ended before, and nobody had waited for it
+            left.append(command)
+    return left
+
+
+def children():
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="utf-8") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def stop(_number, _frame):
+    for pid in children():
+        sweep_group(pid)
+    raise KeyboardInterrupt
+
+
+def main():
+    chosen = arguments()
+    if chosen.list:
+        print("\n".join(STAGES))
+        return 0
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    total = Tally()
+    try:
+        for name in STAGES:
+            if name in (chosen.only or (QUICK if chosen.quick else STAGES)):
+                total.add(run_stage(name))
+    except KeyboardInterrupt:
+        sweep_orphans()
+        total.fail("stopped")
+    print(total)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
