@@ -8,9 +8,11 @@
  * Knows:      huge and small pages, allocation up front, seals, mappings of both sides.
  * Knows not:  what lies in an arena.
  * Invariants: A1  every page exists before the arena is handed out: nothing faults with SIGBUS
- * later A2  the size of an arena never changes: SHRINK and GROW are sealed before anyone else sees
- * the descriptor, and SEAL with them A3  of an arena sealed for readers no writable mapping can be
- * made, by anyone, any more; the creator's own, made before, stays
+ *                 later
+ *             A2  the size of an arena never changes: SHRINK and GROW are sealed before anyone else
+ *                 sees the descriptor, and SEAL with them
+ *             A3  of an arena sealed for readers no writable mapping can be made, by anyone, any
+ *                 more; the creator's own, made before, stays
  */
 
 #include <stddef.h>
@@ -31,7 +33,8 @@ enum zcb_access {
 /* Who may write: decides the seals that zcb_arena_create() puts on. */
 enum zcb_writer {
     ZCB_WRITER_CREATOR, /* creator maps read-write, then FUTURE_WRITE is sealed: others only read */
-    ZCB_WRITER_PEER,    /* creator maps read-only; the peer it passes the descriptor to writes */
+    ZCB_WRITER_PEER,    /* creator maps read-only; the peer it passes the descriptor to writes.
+                           Always small pages: a hole the peer punches there reads as zeros */
 };
 
 struct zcb_arena {
@@ -62,6 +65,15 @@ int zcb_arena_create(struct zcb_arena *arena, const char *name, size_t bytes, ui
  */
 int zcb_arena_map(struct zcb_arena *arena, int fd, size_t bytes, uint32_t id,
                   enum zcb_access access);
+
+/**
+ * A new descriptor of the arena that reads only: what other clients get of an arena that its peer
+ * writes. Needs arena->fd; the arena stays writable through descriptors handed out before.
+ *
+ * Owner:   the caller
+ * Errors:  -EMFILE, -ENFILE, -ENOENT without /proc
+ */
+int zcb_arena_reader_fd(const struct zcb_arena *arena);
 
 /* Give up the descriptor, keep the mapping. */
 void zcb_arena_close_fd(struct zcb_arena *arena);

@@ -100,8 +100,9 @@ struct ctl_answer {
  *
  * Shapes:  fd_count <= CTL_FDS_MAX. Receive: *fd_count is in: room, out: got; got descriptors are
  *          close-on-exec and the caller's; surplus ones are closed. *pid is the kernel's word of
- * who sent it, 0 when the socket does not pass credentials Errors:  bytes received (0: the other
- * end is gone) or -errno; -EPROTO truncated packet
+ *          who sent it, 0 when the socket does not pass credentials
+ * Errors:  bytes sent or received (0: the other end is gone) or -errno; -EPROTO truncated packet:
+ *          nothing of it is left, no descriptor either
  */
 int ctl_send(int socket, const void *packet, size_t bytes, const int *fds, int fd_count);
 int ctl_recv(int socket, void *packet, size_t bytes, int *fds, int *fd_count, uint32_t *pid);

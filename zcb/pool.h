@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 
+#include "arena.h"
 #include "synchrotron/types.h"
 
 enum zcb_holder {
@@ -97,8 +98,10 @@ struct zcb_pool {
 /**
  * Set up a pool over count slots at arena->base + offset. Allocates the frames' descriptors once.
  *
- * Shapes:  slot_bytes a multiple of 64; offset + count * slot_bytes <= arena->bytes; slices_max >=
- * 1 Owner:   the arena stays the caller's and outlives the pool Errors:  -ENOMEM
+ * Shapes:  slot_bytes a multiple of 64; offset + count * slot_bytes <= arena->bytes and 4 GiB;
+ *          slices_max >= 1
+ * Owner:   the arena stays the caller's and outlives the pool
+ * Errors:  -ENOMEM
  */
 int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena, size_t offset,
                     uint32_t slot_bytes, uint32_t count, uint32_t slices_max);
@@ -109,13 +112,20 @@ void zcb_pool_destroy(struct zcb_pool *pool);
 /* A free frame, held once by `holder`, head at its slot, no slices; NULL when none is free. */
 struct zcb *zcb_get(struct zcb_pool *pool, enum zcb_holder holder);
 
-/* One reference more, one less, or one moved. Dropping the last one frees the frame. */
+/* One reference more, one less, or one moved. Dropping the last one frees the frame: releases its
+ * slices, then drops its base. Who drops or passes a reference must hold it (P1). */
 void zcb_hold(struct zcb *frame, enum zcb_holder holder);
 void zcb_drop(struct zcb *frame, enum zcb_holder holder);
 void zcb_pass(struct zcb *frame, enum zcb_holder from, enum zcb_holder to);
 
 /* Append payload. The pool's slices_max must not be exceeded. */
 void zcb_add_slice(struct zcb *frame, const struct zcb_slice *slice);
+
+/*
+ * Let frame's slices point into base, which has to stay until frame is free. Takes a reference of
+ * its own, counted as ZCB_HELD_RING of base and dropped when frame's last one is. Once a frame.
+ */
+void zcb_set_base(struct zcb *frame, struct zcb *base);
 
 static inline struct zcb *zcb_at(const struct zcb_pool *pool, uint32_t slot)
 {
