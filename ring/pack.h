@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef RING_PACK_H
+#define RING_PACK_H
+
+/*
+ * pack.h - from messages to frames: packing, fragmentation, and what waits for the token.
+ *
+ * Three lanes. Small messages join the open frame at the end of the backlog, whose frames are
+ * ready as they stand. The node's one bulk message is cut into frames when they are taken. Urgent
+ * control messages wait as messages too; they go first, and pass a closed gate.
+ *
+ * Knows:      messages, the frame table and payload layout of wire.h, the tx pool.
+ * Knows not:  the ring's id, places and windows: wire_data_finish() writes those into what
+ *             pack_take() gives.
+ * Invariants: B1  a frame made here is frame_bytes_max - WIRE_RECOVERY_EXTRA_BYTES at most
+ *             B2  frames carry the messages of one port in the order submitted: a bulk message
+ *                 starts when all frames that were there before it are taken, and messages of its
+ *                 port are refused until its last piece is
+ *             B3  payload of each message not wholly taken is retained, by a frame or by its lane
+ *             B4  all messages of a frame are SAFE, or none is
+ *             B5  payload_bytes of a frame is the sum of its slices, every slice but the last is a
+ *                 multiple of WIRE_PAYLOAD_ALIGN long, and a piece lies within one slice
+ * Thread:     poll core.
+ */
+
+#include "ring.h"
+#include "wire.h"
+#include "zcb.h"
+
+enum {
+    PACK_BACKLOG_MAX = 256,    /* frames; with a full one ring_submit() says -EAGAIN */
+    PACK_URGENT_MAX = 8,       /* urgent messages waiting */
+    PACK_TX_RESERVE = 64,      /* frames of the tx pool that messages leave to urgent ones */
+    PACK_TX_RESERVE_RING = 32, /* and that those leave to tokens, joins and recovery */
+};
+
+/* A message that is cut as it is taken. Its cookie is retained for it. */
+struct pack_whole {
+    struct ring_message message;
+    uint32_t done; /* bytes taken */
+    uint32_t zero;
+};
+
+/* A frame being filled. */
+struct pack_open {
+    struct zcb *frame;  /* NULL: none */
+    uint32_t used;      /* of room_bytes: chunk table and payload */
+    bool safe;          /* of all its messages: B4 */
+    const uint8_t *end; /* payload from here, in the last slice's arena, makes that slice longer;
+                           NULL: it cannot */
+};
+
+struct pack {
+    struct zcb_pool *pool;
+    uint32_t room_bytes;  /* of one frame, for chunk table and payload: B1 */
+    uint32_t piece_bytes; /* of these, with one chunk; a message of more is bulk */
+
+    struct zcb *first, *last; /* backlog, oldest first, linked by zcb.next */
+    uint32_t frame_count;
+    struct pack_open open; /* its frame is `last` */
+
+    bool bulk_busy, bulk_turn; /* bulk_turn: of two lanes that wait, bulk is next */
+    uint32_t bulk_fence;       /* backlog frames that go before its first piece: B2 */
+    struct pack_whole bulk;
+
+    uint32_t urgent_first, urgent_count;
+    struct pack_whole urgent[PACK_URGENT_MAX];
+
+    uint64_t messages, pieces, bulk_restarts; /* taken so far; restarts counted for ever */
+};
+
+/* frame_bytes_max is at least RING_FRAME_BYTES_LEAST; the pool is as ring_config.tx_pool says. */
+void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max);
+
+/**
+ * Take a message, as ring_submit() does.
+ *
+ * Errors:  -EAGAIN backlog or tx pool full; bulk, or of its port, while bulk is under way; too many
+ *          urgent ones. Nothing was taken
+ */
+int pack_submit(struct pack *pack, const struct ring_message *message);
+
+/* Frames that wait, all lanes and whatever the gate says; capped at PACK_BACKLOG_MAX a lane. */
+uint32_t pack_backlog(const struct pack *pack);
+
+/* Frames that pack_take() would give with these arguments, if the tx pool lasts (same cap). */
+uint32_t pack_ready(const struct pack *pack, bool gate_open, bool bulk_allowed);
+
+/**
+ * The next frame to be given a place, chunk table and payload complete: wire_data_finish() it. The
+ * open frame is taken as it is.
+ *
+ * Shapes:  gate_open false: urgent messages only. bulk_allowed false: bulk waits; matters only
+ *          above RING_BULK_FREE_BYTES
+ * Owner:   the caller's ZCB_HELD_RING reference; NULL when nothing can go now
+ */
+struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed);
+
+/* The ring ended: a message some of whose pieces, but not the last, were taken begins again. Says
+ * whether the bulk message was one of them. */
+bool pack_bulk_restart(struct pack *pack);
+
+/* Bytes of the bulk message under way, 0: none. Above RING_BULK_FREE_BYTES: ask the token. */
+static inline uint32_t pack_bulk_bytes(const struct pack *pack)
+{
+    return pack->bulk_busy ? pack->bulk.message.payload.bytes : 0;
+}
+
+static inline bool pack_bulk_busy(const struct pack *pack)
+{
+    return pack->bulk_busy;
+}
+
+/* Let everything go that waits. */
+void pack_clear(struct pack *pack);
+
+/* B1 to B5, by looking at everything; aborts when one is broken. */
+void pack_check(const struct pack *pack);
+
+#endif
