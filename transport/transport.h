@@ -7,12 +7,15 @@
  *
  * Knows:      nodes and their addresses, frames as zcb buffers, descriptors to sleep on.
  * Knows not:  what a frame says. Loss, duplication and reordering are the ring's business; a
- * backend may do all three, but never hands up bytes that nobody sent (checksums) and never a frame
- * longer than frame_bytes_max. Invariants: T1  a frame passed to tx_burst() is read until tx_reap()
- * gives it back, or the call returns where the backend copies T2  rx_burst() gives frames held by
- * ZCB_HELD_OUT, head = slot, one slice that is empty: the whole frame is in the head until somebody
- * parses it (head_bytes is the frame's length) Thread:     open, query and close: control thread.
- * All others: poll core.
+ *             backend may do all three, but never hands up bytes that nobody sent (checksums) and
+ *             never a frame longer than frame_bytes_max.
+ * Invariants: T1  a frame passed to tx_burst() is read until tx_reap() gives it back, or the call
+ *                 returns where the backend copies
+ *             T2  rx_burst() gives frames held by ZCB_HELD_OUT, head = slot, one slice that is
+ *                 empty: the whole frame is in the head until somebody parses it (head_bytes is
+ *                 the frame's length)
+ *             T3  a link or an address that goes away and comes back costs frames, nothing else
+ * Thread:     open, query and close: control thread. All others: poll core.
  */
 
 #include <stddef.h>
@@ -45,9 +48,10 @@ struct transport_config {
 struct transport_caps {
     uint32_t frame_bytes_max; /* what it takes, at most what was asked */
     uint32_t burst_max;
-    bool multicast;    /* one transmission reaches all */
-    bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
-    int sleep_fd;      /* readable when frames wait; -1: poll only */
+    bool multicast;        /* one transmission reaches all */
+    bool copies_on_tx;     /* tx_burst has copied when it returns: tx_reap never has anything */
+    int sleep_fd;          /* readable when frames wait; -1: poll only */
+    uint64_t socket_bytes; /* receive buffer the kernel granted; 0: the backend has none */
 };
 
 /* Counters of one backend; written by the poll core, read anywhere (torn reads are harmless). */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "transport.h"
+#include "why.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const struct transport_ops *const backends[] = { &transport_udp };
+
+const struct transport_ops *transport_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(backends); i++) {
+        if (strcmp(backends[i]->name, name) == 0)
+            return backends[i];
+    }
+    return NULL;
+}
+
+int transport_why(char *why, size_t why_bytes, int error, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(why, why_bytes, format, values);
+    va_end(values);
+    return error;
+}
