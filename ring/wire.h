@@ -44,6 +44,7 @@ enum wire_type {
     WIRE_BEACON = 6, /* of a representative, to nodes outside its ring */
     WIRE_WANT = 7,   /* a node has messages: a resting token please move */
     WIRE_PARK = 8,   /* the token rests at the sender */
+    WIRE_INFO = 9,   /* first frame of each member on a new ring: what it brings from its old one */
     WIRE_TYPES,
 };
 extern const char *const wire_type_name[WIRE_TYPES];
@@ -94,32 +95,34 @@ struct wire_tag {
     X(uint32_t, free_min, "least free receive frames of any node, last rotation")               \
     X(uint32_t, free_next, "the same, being gathered in this rotation")                         \
     X(uint32_t, bulk_owner, "who may send a bulk message over RING_BULK_FREE_BYTES; NODE_NONE") \
+    X(uint32_t, quiet, "hops since somebody sent, asked, or had less than all")                 \
+    X(uint32_t, flags, "WIRE_INSTALL")                                                          \
     X(uint32_t, rtr_count, "seqs behind: asked for again, ascending")
 
-#define WIRE_JOIN_TABLE(X)                                           \
-    X(uint16_t, proc_count, "ids behind: proc_set, ascending")       \
-    X(uint16_t, fail_count, "ids behind those: fail_set, ascending") \
-    X(uint8_t, version_low, "versions the sender speaks, from")      \
-    X(uint8_t, version_high, "and up to")                            \
-    X(uint16_t, flags, "WIRE_LEAVING")                               \
-    X(uint32_t, frame_bytes_max, "the same on all nodes")            \
-    X(uint32_t, zero, "zero")                                        \
+#define WIRE_JOIN_TABLE(X)                                                      \
+    X(uint16_t, proc_count, "ids behind: proc_set without fail_set, ascending") \
+    X(uint16_t, fail_count, "ids behind those: fail_set, ascending")            \
+    X(uint8_t, version_low, "versions the sender speaks, from")                 \
+    X(uint8_t, version_high, "and up to")                                       \
+    X(uint16_t, flags, "WIRE_LEAVING")                                          \
+    X(uint32_t, frame_bytes_max, "the same on all nodes")                       \
+    X(uint32_t, zero, "zero")                                                   \
     X(uint64_t, incarnation, "differs between starts of a node")
 
-#define WIRE_COMMIT_TABLE(X)                                          \
-    X(uint64_t, token_seq, "grows with every hop")                    \
-    X(uint32_t, member_count, "entries behind, ascending by node id") \
+#define WIRE_COMMIT_TABLE(X)                                         \
+    X(uint64_t, token_seq, "grows with every hop")                   \
+    X(uint32_t, member_count, "ids behind: the new ring, ascending") \
     X(uint32_t, zero, "zero")
 
-#define WIRE_MEMBER_TABLE(X)                                                               \
-    X(uint32_t, node_id, "of the new ring")                                                \
-    X(uint32_t, old_ring_rep, "ring it comes from; NODE_NONE until it has filled this in") \
-    X(uint64_t, old_ring_seq, "")                                                          \
-    X(uint64_t, aru, "it has received up to here on that ring")                            \
-    X(uint64_t, high_delivered, "it has delivered up to here there")                       \
-    X(uint64_t, high_seq, "newest place it knows of there")                                \
-    X(uint32_t, received_flag, "1: it has all that its old ring's comrades can give")      \
-    X(uint32_t, zero, "zero")
+#define WIRE_INFO_TABLE(X)                                                                    \
+    X(uint64_t, seq, "place on the ring, from 1")                                             \
+    X(uint32_t, old_ring_rep, "ring it comes from; NODE_NONE: none")                          \
+    X(uint32_t, received_flag, "1: it has all that comrades of an earlier try could give")    \
+    X(uint64_t, old_ring_seq, "")                                                             \
+    X(uint64_t, aru, "it has received up to here on that ring")                               \
+    X(uint64_t, safe_seq, "it knows that all there have received up to here")                 \
+    X(uint64_t, deliver_low, "received_flag: whose messages behind gaps it owes to deliver,") \
+    X(uint64_t, deliver_high, "one bit a member of the old ring, ascending, low word first")
 
 #define WIRE_BEACON_TABLE(X)                          \
     X(uint32_t, member_count, "of the sender's ring") \
@@ -144,10 +147,6 @@ struct wire_head {
 /* One message, or one piece of a message that spans frames. */
 struct wire_chunk {
     WIRE_CHUNK_TABLE(WIRE_FIELD)
-};
-
-struct wire_member {
-    WIRE_MEMBER_TABLE(WIRE_FIELD)
 };
 
 struct wire_data {
@@ -177,7 +176,12 @@ struct wire_join {
 struct wire_commit {
     struct wire_head head;
     WIRE_COMMIT_TABLE(WIRE_FIELD)
-    struct wire_member member[];
+    uint32_t id[];
+};
+
+struct wire_info {
+    struct wire_head head;
+    WIRE_INFO_TABLE(WIRE_FIELD)
 };
 
 struct wire_beacon {
@@ -196,6 +200,7 @@ struct wire_park {
 };
 
 enum { WIRE_SAFE = 1 << 0 };    /* DATA, RECOVERY: exactly when every chunk is GUARANTEE_SAFE */
+enum { WIRE_INSTALL = 1 << 0 }; /* TOKEN: recovery is complete, the new ring is to be installed */
 enum { WIRE_LEAVING = 1 << 0 }; /* JOIN: the sender goes and says nothing more */
 
 /*
@@ -219,7 +224,10 @@ enum {
 
 static_assert(sizeof(struct wire_head) == 56, "L1");
 static_assert(sizeof(struct wire_chunk) == 8, "L1");
-static_assert(sizeof(struct wire_member) == 48, "L1");
+static_assert(sizeof(struct wire_info) == 112, "L1");
+static_assert(sizeof(struct wire_token) == 120, "L1");
+static_assert(offsetof(struct wire_info, seq) == offsetof(struct wire_data, seq),
+              "whatever has a place has it there");
 static_assert(sizeof(struct wire_data) == 72, "L1");
 static_assert(sizeof(struct wire_recovery) == 96, "L1");
 static_assert(WIRE_RECOVERY_EXTRA_BYTES == 24, "promised to those who size frames");
@@ -271,7 +279,7 @@ static inline uint32_t wire_join_bytes(uint32_t proc_count, uint32_t fail_count)
 
 static inline uint32_t wire_commit_bytes(uint32_t member_count)
 {
-    return (uint32_t)(sizeof(struct wire_commit) + member_count * sizeof(struct wire_member));
+    return (uint32_t)(sizeof(struct wire_commit) + member_count * sizeof(uint32_t));
 }
 
 static inline struct ring_id wire_ring_id(const struct wire_head *head)
@@ -293,6 +301,7 @@ struct wire_view {
         const struct wire_beacon *beacon;
         const struct wire_want *want;
         const struct wire_park *park;
+        const struct wire_info *info;
     };
     const struct wire_chunk *chunk; /* DATA, RECOVERY: chunk_count entries */
     const uint8_t *payload;         /* DATA, RECOVERY: payload_bytes */
