@@ -28,17 +28,20 @@
 #include "zcb.h"
 
 enum {
-    PACK_BACKLOG_MAX = 256,    /* frames; with a full one ring_submit() says -EAGAIN */
-    PACK_URGENT_MAX = 8,       /* urgent messages waiting */
-    PACK_TX_RESERVE = 64,      /* frames of the tx pool that messages leave to urgent ones */
-    PACK_TX_RESERVE_RING = 32, /* and that those leave to tokens, joins and recovery */
+    PACK_BACKLOG_MAX = 256,                 /* frames; with a full one ring_submit() says -EAGAIN */
+    PACK_URGENT_MAX = 8,                    /* urgent messages waiting */
+    PACK_RESERVE = RING_TX_RESERVE,         /* frames of the tx pool left to urgent messages */
+    PACK_RESERVE_URGENT = PACK_RESERVE / 3, /* left by those to tokens, joins and recovery */
 };
+static_assert(RING_CONTROL_BYTES_MAX + sizeof(struct wire_recovery) + sizeof(struct wire_chunk) <=
+                  RING_FRAME_BYTES_LEAST,
+              "promised in ring.h");
 
 /* A message that is cut as it is taken. Its cookie is retained for it. */
 struct pack_whole {
     struct ring_message message;
-    uint32_t done; /* bytes taken */
-    uint32_t zero;
+    uint32_t done;        /* bytes taken */
+    uint32_t frames_left; /* that it still needs */
 };
 
 /* A frame being filled. */

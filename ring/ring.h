@@ -36,6 +36,8 @@ enum {
     RING_SLICES_MAX = 16,           /* separate runs of payload in one frame */
     RING_HEAD_BYTES = 1024,         /* slot of the tx pool: header and chunk table fit */
     RING_FRAME_BYTES_LEAST = 576,   /* below this no cluster is worth forming */
+    RING_CONTROL_BYTES_MAX = 472,   /* a control message that fits the smallest frame */
+    RING_TX_RESERVE = 96,           /* frames of the tx pool that ordinary messages never take */
     RING_TRACE_COUNT = 1024,
 };
 
@@ -56,10 +58,23 @@ struct ring_config {
     uint32_t personal_frames; /* one sender in one visit of the token; 0: tunes itself */
     uint32_t accelerated_frames; /* of these, sent after the token; 0: tunes itself */
     bool park;                   /* let an idle token rest (see token.c); false: it always turns */
-    struct zcb_pool *tx_pool;    /* slots of RING_HEAD_BYTES, slices_max RING_SLICES_MAX */
+    struct zcb_pool *tx_pool;    /* slots of RING_HEAD_BYTES, slices_max RING_SLICES_MAX, and
+                                    more than RING_TX_RESERVE of them */
 };
 
-/* A message to be ordered. payload.data must stay unchanged until the pool releases its cookie. */
+/*
+ * A message to be ordered.
+ *
+ * payload.data must stay unchanged until the tx pool releases its cookie, and be readable up to
+ * the next multiple of CHAN_TX_ALIGN from where it begins: what lies there may travel along as
+ * padding. Messages that are not control, and each begin where the one before ends, rounded up so,
+ * travel as one slice with the cookie of the first: owners let a message go only when all before
+ * it are. Control messages keep their own. A message of 0 bytes is not retained at all.
+ *
+ * A control message that is not urgent fits one frame (RING_CONTROL_BYTES_MAX does, in any). An
+ * urgent one may be longer, and then travels in pieces as bulk does, but without its limits; the
+ * two may interleave, and (port, control) tells the pieces apart.
+ */
 struct ring_message {
     struct zcb_slice payload; /* bytes up to UINT32_MAX; 0 bytes: data may be NULL */
     uint32_t port;            /* sender on this node, carried unread; < 2^24 */
@@ -190,7 +205,8 @@ uint64_t ring_deadline_ns(const struct ring *r);
  * Take a message. It joins the open frame of the backlog, or waits as the node's one bulk message.
  * Call ring_continue() after the last one of a turn: a token that rests here sends at once.
  *
- * Errors:  -EAGAIN backlog full, or bulk and one is under way: nothing was taken
+ * Errors:  -EAGAIN backlog full; or bulk, or not urgent and of its port, while bulk is under way:
+ *          nothing was taken
  */
 int ring_submit(struct ring *r, const struct ring_message *message);
 

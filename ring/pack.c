@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pack.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define WHOLE_MESSAGE ((uint32_t)(WIRE_CHUNK_FIRST | WIRE_CHUNK_LAST))
+
+static struct wire_data *data_of(const struct zcb *frame)
+{
+    return (struct wire_data *)(void *)frame->head;
+}
+
+/* Bytes from the end of payload to where the next piece may begin. */
+static uint32_t pad_of(uint32_t payload_bytes)
+{
+    return -payload_bytes & (WIRE_PAYLOAD_ALIGN - 1);
+}
+
+void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max)
+{
+    INVARIANT(frame_bytes_max >= RING_FRAME_BYTES_LEAST && frame_bytes_max < WIRE_PIECE_BYTES_MAX);
+    INVARIANT(tx_pool->slot_bytes >= RING_HEAD_BYTES && tx_pool->slices_max >= RING_SLICES_MAX);
+    *pack = (struct pack){ .pool = tx_pool };
+    pack->room_bytes =
+        frame_bytes_max - WIRE_RECOVERY_EXTRA_BYTES - (uint32_t)sizeof(struct wire_data);
+    pack->piece_bytes = (pack->room_bytes - (uint32_t)sizeof(struct wire_chunk)) &
+                        ~(uint32_t)(WIRE_PAYLOAD_ALIGN - 1);
+}
+
+/* Frames being filled. */
+
+static bool open_start(struct pack *pack, struct pack_open *open, bool safe, uint32_t reserve)
+{
+    if (pack->pool->free_count <= reserve)
+        return false;
+    struct zcb *frame = zcb_get(pack->pool, ZCB_HELD_RING);
+    struct wire_data *data = data_of(frame);
+    frame->dest = ZCB_TO_RING;
+    data->head.type = WIRE_DATA;
+    data->chunk_count = 0;
+    data->flags = safe ? WIRE_SAFE : 0;
+    *open = (struct pack_open){ .frame = frame, .safe = safe };
+    return true;
+}
+
+/* Payload at `data` lengthens the last slice instead of making a new one: its owner frees in
+ * order, so the first message's cookie protects what follows; control messages have many owners. */
+static bool open_continues(const struct pack_open *open, const struct zcb_slice *payload,
+                           bool control)
+{
+    if (control || payload->data != open->end)
+        return false;
+    const struct zcb_slice *last = &open->frame->slice[open->frame->slice_count - 1];
+    return payload->arena == last->arena && (last->cookie != 0 || payload->cookie == 0);
+}
+
+static bool open_fits(const struct pack *pack, const struct pack_open *open,
+                      const struct ring_message *message)
+{
+    const struct zcb_slice *payload = &message->payload;
+    const struct zcb *frame = open->frame;
+    uint32_t need = (uint32_t)sizeof(struct wire_chunk);
+    if (payload->bytes > 0)
+        need += pad_of(frame->payload_bytes) + payload->bytes;
+    if (open->used + need > pack->room_bytes)
+        return false;
+    if (data_of(frame)->chunk_count == RING_CHUNKS_MAX)
+        return false;
+    if (open->safe != (message->guarantee == GUARANTEE_SAFE))
+        return false;
+    return frame->slice_count < RING_SLICES_MAX || payload->bytes == 0 ||
+           open_continues(open, payload, message->control);
+}
+
+/* It fits. Padding before it comes from behind the piece before: see struct ring_message. */
+static void open_add(struct pack_open *open, const struct ring_message *message,
+                     const struct zcb_slice *payload, uint32_t flags)
+{
+    struct zcb *frame = open->frame;
+    struct wire_data *data = data_of(frame);
+    flags |= message->control ? WIRE_CHUNK_CONTROL : 0u;
+    data->chunk[data->chunk_count++] =
+        wire_chunk_make(payload->bytes, flags, message->port, message->guarantee);
+    open->used += (uint32_t)sizeof(struct wire_chunk);
+    if (payload->bytes == 0)
+        return;
+    uint32_t pad = pad_of(frame->payload_bytes);
+    open->used += pad + payload->bytes;
+    if (open_continues(open, payload, message->control)) {
+        frame->slice[frame->slice_count - 1].bytes += pad + payload->bytes;
+        frame->payload_bytes += pad + payload->bytes;
+    } else {
+        if (pad > 0) {
+            frame->slice[frame->slice_count - 1].bytes += pad;
+            frame->payload_bytes += pad;
+        }
+        zcb_add_slice(frame, payload);
+    }
+    open->end = message->control ? NULL : payload->data + payload->bytes + pad_of(payload->bytes);
+}
+
+static struct zcb *frame_done(struct zcb *frame)
+{
+    frame->head_bytes = (uint32_t)(sizeof(struct wire_data) +
+                                   data_of(frame)->chunk_count * sizeof(struct wire_chunk));
+    return frame;
+}
+
+/* Messages that wait whole, and their pieces. */
+
+static uint32_t frames_of(const struct pack *pack, uint32_t bytes)
+{
+    uint32_t count = bytes / pack->piece_bytes + (bytes % pack->piece_bytes != 0);
+    return count > 0 ? count : 1;
+}
+
+static void whole_start(struct pack *pack, struct pack_whole *whole,
+                        const struct ring_message *message)
+{
+    *whole = (struct pack_whole){
+        .message = *message,
+        .frames_left = frames_of(pack, message->payload.bytes),
+    };
+    if (message->payload.cookie && pack->pool->retain)
+        pack->pool->retain(pack->pool->slice_context, message->payload.cookie);
+}
+
+static void whole_end(struct pack *pack, struct pack_whole *whole)
+{
+    uint64_t cookie = whole->message.payload.cookie;
+    *whole = (struct pack_whole){ 0 };
+    if (cookie && pack->pool->release)
+        pack->pool->release(pack->pool->slice_context, cookie);
+}
+
+static void whole_restart(struct pack *pack, struct pack_whole *whole)
+{
+    whole->done = 0;
+    whole->frames_left = frames_of(pack, whole->message.payload.bytes);
+}
+
+/* Add the next piece to a frame with room for it. True: it was the last. */
+static bool whole_cut(struct pack *pack, struct pack_whole *whole, struct pack_open *open)
+{
+    struct zcb_slice piece = whole->message.payload;
+    uint32_t left = piece.bytes - whole->done;
+    bool last = left <= pack->piece_bytes;
+    uint32_t flags = (whole->done == 0 ? WIRE_CHUNK_FIRST : 0u) | (last ? WIRE_CHUNK_LAST : 0u);
+    if (piece.bytes > 0)
+        piece.data += whole->done;
+    piece.offset += whole->done;
+    piece.bytes = last ? left : pack->piece_bytes;
+    open_add(open, &whole->message, &piece, flags);
+    whole->done += piece.bytes;
+    whole->frames_left--;
+    pack->pieces += flags != WHOLE_MESSAGE;
+    pack->messages += last;
+    return last;
+}
+
+/* Submission. */
+
+static int submit_urgent(struct pack *pack, const struct ring_message *message)
+{
+    INVARIANT(message->control);
+    if (pack->urgent_count == PACK_URGENT_MAX)
+        return -EAGAIN;
+    uint32_t place = (pack->urgent_first + pack->urgent_count) % PACK_URGENT_MAX;
+    whole_start(pack, &pack->urgent[place], message);
+    pack->urgent_count++;
+    return 0;
+}
+
+static int submit_bulk(struct pack *pack, const struct ring_message *message)
+{
+    INVARIANT(!message->control); /* ring.h: such a control message is urgent */
+    if (pack->bulk_busy)
+        return -EAGAIN;
+    whole_start(pack, &pack->bulk, message);
+    pack->bulk_busy = true;
+    pack->bulk_fence = pack->frame_count;
+    pack->open = (struct pack_open){ 0 }; /* B2: what comes later stays behind the fence */
+    return 0;
+}
+
+/* The open frame takes no more: begin another at the end of the backlog. */
+static int submit_open(struct pack *pack, bool safe)
+{
+    struct pack_open open;
+    if (pack->frame_count == PACK_BACKLOG_MAX || !open_start(pack, &open, safe, PACK_RESERVE))
+        return -EAGAIN;
+    if (pack->last)
+        pack->last->next = open.frame;
+    else
+        pack->first = open.frame;
+    pack->last = open.frame;
+    pack->frame_count++;
+    pack->open = open;
+    return 0;
+}
+
+int pack_submit(struct pack *pack, const struct ring_message *message)
+{
+    INVARIANT(message->port <= WIRE_PORT_MAX && message->guarantee <= GUARANTEE_SAFE);
+    if (message->urgent)
+        return submit_urgent(pack, message);
+    if (pack->bulk_busy && message->port == pack->bulk.message.port)
+        return -EAGAIN; /* B2 */
+    if (message->payload.bytes > pack->piece_bytes)
+        return submit_bulk(pack, message);
+    if (!pack->open.frame || !open_fits(pack, &pack->open, message)) {
+        int error = submit_open(pack, message->guarantee == GUARANTEE_SAFE);
+        if (error)
+            return error;
+    }
+    open_add(&pack->open, message, &message->payload, WHOLE_MESSAGE);
+    return 0;
+}
+
+/* Taking. */
+
+static struct zcb *take_urgent(struct pack *pack)
+{
+    struct pack_open open;
+    struct pack_whole *whole = &pack->urgent[pack->urgent_first];
+    bool safe = whole->message.guarantee == GUARANTEE_SAFE;
+    if (!open_start(pack, &open, safe, PACK_RESERVE_URGENT))
+        return NULL;
+    while (whole_cut(pack, whole, &open)) {
+        whole_end(pack, whole);
+        pack->urgent_first = (pack->urgent_first + 1) % PACK_URGENT_MAX;
+        whole = &pack->urgent[pack->urgent_first];
+        if (--pack->urgent_count == 0 || whole->message.payload.bytes > pack->piece_bytes ||
+            !open_fits(pack, &open, &whole->message))
+            break;
+    }
+    return frame_done(open.frame);
+}
+
+static struct zcb *take_bulk(struct pack *pack)
+{
+    struct pack_open open;
+    bool safe = pack->bulk.message.guarantee == GUARANTEE_SAFE;
+    if (!open_start(pack, &open, safe, PACK_RESERVE))
+        return NULL;
+    if (whole_cut(pack, &pack->bulk, &open)) {
+        whole_end(pack, &pack->bulk);
+        pack->bulk_busy = false;
+    }
+    pack->bulk_turn = false;
+    return frame_done(open.frame);
+}
+
+static struct zcb *take_backlog(struct pack *pack)
+{
+    struct zcb *frame = pack->first;
+    if (frame == pack->open.frame)
+        pack->open = (struct pack_open){ 0 };
+    pack->first = frame->next;
+    if (!pack->first)
+        pack->last = NULL;
+    frame->next = NULL;
+    pack->frame_count--;
+    if (pack->bulk_fence > 0)
+        pack->bulk_fence--;
+    pack->bulk_turn = true;
+    pack->messages += data_of(frame)->chunk_count;
+    return frame_done(frame);
+}
+
+/* Has the bulk lane a frame to give, but for the fence? */
+static bool bulk_may(const struct pack *pack, bool bulk_allowed)
+{
+    return pack->bulk_busy &&
+           (bulk_allowed || pack->bulk.message.payload.bytes <= RING_BULK_FREE_BYTES);
+}
+
+struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed)
+{
+    struct zcb *frame = NULL;
+    if (pack->urgent_count > 0)
+        frame = take_urgent(pack);
+    if (frame || !gate_open)
+        return frame;
+    bool bulk = bulk_may(pack, bulk_allowed) && pack->bulk_fence == 0;
+    if (bulk && (pack->bulk_turn || !pack->first))
+        frame = take_bulk(pack);
+    if (!frame && pack->first)
+        frame = take_backlog(pack);
+    return frame;
+}
+
+/* Waiting. */
+
+static uint32_t urgent_frames(const struct pack *pack)
+{
+    uint64_t frames = 0;
+    for (uint32_t i = 0; i < pack->urgent_count; i++)
+        frames += pack->urgent[(pack->urgent_first + i) % PACK_URGENT_MAX].frames_left;
+    return (uint32_t)min_u64(frames, PACK_BACKLOG_MAX);
+}
+
+uint32_t pack_ready(const struct pack *pack, bool gate_open, bool bulk_allowed)
+{
+    uint32_t frames = pack->urgent_count > 0 ? urgent_frames(pack) : 0;
+    if (!gate_open)
+        return frames;
+    if (bulk_may(pack, bulk_allowed))
+        frames += min_u32(pack->bulk.frames_left, PACK_BACKLOG_MAX);
+    return frames + pack->frame_count;
+}
+
+uint32_t pack_backlog(const struct pack *pack)
+{
+    return pack_ready(pack, true, true);
+}
+
+bool pack_bulk_restart(struct pack *pack)
+{
+    if (pack->urgent_count > 0)
+        whole_restart(pack, &pack->urgent[pack->urgent_first]);
+    if (!pack->bulk_busy || pack->bulk.done == 0)
+        return false;
+    whole_restart(pack, &pack->bulk);
+    pack->bulk_restarts++;
+    return true;
+}
+
+void pack_clear(struct pack *pack)
+{
+    while (pack->first)
+        zcb_drop(take_backlog(pack), ZCB_HELD_RING);
+    if (pack->bulk_busy)
+        whole_end(pack, &pack->bulk);
+    pack->bulk_busy = false;
+    for (; pack->urgent_count > 0; pack->urgent_count--) {
+        whole_end(pack, &pack->urgent[pack->urgent_first]);
+        pack->urgent_first = (pack->urgent_first + 1) % PACK_URGENT_MAX;
+    }
+}
+
+/* The sweep. */
+
+static void check_frame(const struct pack *pack, const struct zcb *frame, uint32_t index)
+{
+    const bool behind_bulk = pack->bulk_busy && index >= pack->bulk_fence;
+    const struct wire_data *data = data_of(frame);
+    uint32_t table = data->chunk_count * (uint32_t)sizeof(struct wire_chunk);
+    INVARIANT(frame->held[ZCB_HELD_RING] == 1 && frame->refs == 1);
+    INVARIANT(data->head.type == WIRE_DATA && data->chunk_count >= 1);
+    INVARIANT(data->chunk_count <= RING_CHUNKS_MAX);
+    INVARIANT(table + frame->payload_bytes <= pack->room_bytes); /* B1 */
+
+    uint32_t bytes = 0, end = 0;
+    for (uint32_t i = 0; i < frame->slice_count; i++) {
+        INVARIANT(bytes % WIRE_PAYLOAD_ALIGN == 0); /* B5 */
+        bytes += frame->slice[i].bytes;
+    }
+    INVARIANT(bytes == frame->payload_bytes); /* B5 */
+    for (uint32_t i = 0; i < data->chunk_count; i++) {
+        const struct wire_chunk *chunk = &data->chunk[i];
+        bool safe = wire_chunk_guarantee(chunk) == GUARANTEE_SAFE;
+        INVARIANT(safe == ((data->flags & WIRE_SAFE) != 0));                          /* B4 */
+        INVARIANT(!behind_bulk || wire_chunk_port(chunk) != pack->bulk.message.port); /* B2 */
+        if (wire_chunk_bytes(chunk) > 0)
+            end += pad_of(end) + wire_chunk_bytes(chunk);
+    }
+    INVARIANT(end == bytes); /* B5 */
+}
+
+void pack_check(const struct pack *pack)
+{
+    uint32_t count = 0;
+    const struct zcb *last = NULL;
+    for (const struct zcb *frame = pack->first; frame; frame = frame->next) {
+        check_frame(pack, frame, count);
+        INVARIANT(++count <= PACK_BACKLOG_MAX);
+        last = frame;
+    }
+    INVARIANT(count == pack->frame_count && last == pack->last);
+    INVARIANT(!pack->open.frame || pack->open.frame == pack->last);
+    INVARIANT(pack->bulk_fence <= count && (pack->bulk_busy || pack->bulk_fence == 0));
+    INVARIANT(!pack->bulk_busy || pack->bulk.done < pack->bulk.message.payload.bytes);
+    INVARIANT(pack->urgent_count <= PACK_URGENT_MAX);
+}
