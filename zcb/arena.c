@@ -15,7 +15,7 @@ enum {
     HUGE_PAGE_BYTES = 2 << 20,
     HUGE_FILE_MAGIC = 0x958458f6,        /* statfs of hugetlbfs */
     HUGE_FLAGS = MFD_HUGETLB | 21 << 26, /* 2^21 bytes a page */
-    ALLOCATE_BYTES = 64 << 20,
+    ALLOCATE_BYTES = 4 << 20,
 };
 
 /* In steps: a signal makes the kernel undo the whole step, and a big one might never get through.

@@ -95,6 +95,10 @@ struct ctl_answer {
     };
 };
 
+static_assert(sizeof(struct ctl_request) == 152, "shared layout");
+static_assert(sizeof(struct ctl_iteration_entry) == 140, "shared layout");
+static_assert(sizeof(struct ctl_answer) == 1576, "shared layout");
+
 /**
  * Send one packet, with descriptors, or receive one, on a connected SEQPACKET socket.
  *

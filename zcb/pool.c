@@ -53,6 +53,14 @@ void zcb_pool_destroy(struct zcb_pool *pool)
     *pool = (struct zcb_pool){ 0 };
 }
 
+static void add_reference(struct zcb *frame, enum zcb_holder holder)
+{
+    INVARIANT(frame->held[holder] < UINT16_MAX);
+    frame->held[holder]++;
+    frame->refs++;
+    frame->pool->held[holder]++;
+}
+
 struct zcb *zcb_get(struct zcb_pool *pool, enum zcb_holder holder)
 {
     struct zcb *frame = pool->free;
@@ -70,16 +78,14 @@ struct zcb *zcb_get(struct zcb_pool *pool, enum zcb_holder holder)
     frame->dest = ZCB_TO_ALL;
     frame->from = NODE_NONE;
     frame->slice_count = 0;
-    zcb_hold(frame, holder);
+    add_reference(frame, holder);
     return frame;
 }
 
 void zcb_hold(struct zcb *frame, enum zcb_holder holder)
 {
-    INVARIANT(frame->held[holder] < UINT16_MAX);
-    frame->held[holder]++;
-    frame->refs++;
-    frame->pool->held[holder]++;
+    INVARIANT(frame->refs > 0); /* P1: a free frame is on the free list and stays there */
+    add_reference(frame, holder);
 }
 
 /* True when that was the last reference. */
