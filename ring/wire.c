@@ -117,15 +117,30 @@ static bool ids_ascend(const uint32_t *id, uint32_t count)
     return true;
 }
 
+/* Both ascend. */
+static bool ids_disjoint(const uint32_t *a, uint32_t a_count, const uint32_t *b, uint32_t b_count)
+{
+    uint32_t i = 0, j = 0;
+    while (i < a_count && j < b_count) {
+        if (a[i] == b[j])
+            return false;
+        if (a[i] < b[j])
+            i++;
+        else
+            j++;
+    }
+    return true;
+}
+
 static bool join_possible(const struct wire_join *join)
 {
-    if (join->proc_count > NODE_COUNT_MAX || join->fail_count > NODE_COUNT_MAX ||
-        join->head.frame_bytes != wire_join_bytes(join->proc_count, join->fail_count))
+    const uint32_t procs = join->proc_count, fails = join->fail_count;
+    const uint32_t *fail = join->id + procs;
+    if (procs + fails > NODE_COUNT_MAX || join->head.frame_bytes != wire_join_bytes(procs, fails))
         return false;
     return join->version_low > 0 && join->version_low <= join->version_high &&
-           !(join->flags & ~WIRE_LEAVING) && join->zero == 0 &&
-           ids_ascend(join->id, join->proc_count) &&
-           ids_ascend(join->id + join->proc_count, join->fail_count);
+           !(join->flags & ~WIRE_LEAVING) && join->zero == 0 && ids_ascend(join->id, procs) &&
+           ids_ascend(fail, fails) && ids_disjoint(join->id, procs, fail, fails);
 }
 
 static bool commit_possible(const struct wire_commit *commit)
