@@ -58,7 +58,7 @@ struct config {
     enum slow_policy slow_policy;
     uint32_t slow_client_ms;
     uint32_t client_events_max; /* backlog of one client, in events */
-    uint32_t client_frames_max; /* receive frames one client may pin */
+    uint32_t client_frames_max; /* receive frames one client may pin; 0: half of them */
     uid_t uids[CONFIG_IDS_MAX];
     gid_t gids[CONFIG_IDS_MAX];
     int uid_count, gid_count;
@@ -72,15 +72,24 @@ struct config {
 
 struct config_message { /* an error, or a warning */
     int line, column;   /* 1-based; 0: not about a place in the file */
+    bool warning;
     char text[224];
 };
 
-enum { CONFIG_MESSAGES_MAX = 64 };
+enum {
+    CONFIG_MESSAGES_MAX = 64,
+    CONFIG_MESSAGE_BYTES_LEAST =
+        1047552, /* a message of this size always goes, says the contract */
+    /* Of tx_total_bytes, what segments over CONFIG_TX_LARGE_BYTES must leave to the others. */
+    CONFIG_TX_RESERVE_BYTES = 4 << 20,
+    CONFIG_TX_LARGE_BYTES = 1 << 20,
+};
 
 struct config_report {
     struct config_message message[CONFIG_MESSAGES_MAX];
-    int count;
-    int errors; /* how many of them are errors; those come as they are found */
+    int count;  /* kept; more than CONFIG_MESSAGES_MAX are counted but not kept */
+    int errors; /* of all, not only of those kept; messages stand in the order of their finding */
+    int warnings;
 };
 
 /**

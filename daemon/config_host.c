@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "config_host.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <grp.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "zcb.h"
+
+bool config_address_numeric(const char *text, char address[TRANSPORT_ADDRESS_BYTES], bool *ipv6)
+{
+    char bare[TRANSPORT_ADDRESS_BYTES];
+    unsigned char bytes[sizeof(struct in6_addr)];
+    const char *scope = strchr(text, '%');
+    size_t bare_bytes = scope ? (size_t)(scope - text) : strlen(text);
+    if (bare_bytes >= sizeof(bare) || (scope && strlen(scope) > IF_NAMESIZE))
+        return false;
+    memcpy(bare, text, bare_bytes);
+    bare[bare_bytes] = 0;
+    int family = strchr(bare, ':') ? AF_INET6 : AF_INET;
+    if ((scope && family == AF_INET) || inet_pton(family, bare, bytes) != 1 ||
+        !inet_ntop(family, bytes, address, TRANSPORT_ADDRESS_BYTES - IF_NAMESIZE - 1))
+        return false;
+    if (scope)
+        strcat(address, scope);
+    *ipv6 = family == AF_INET6;
+    return true;
+}
+
+static bool same_address(const struct sockaddr *a, const char *text)
+{
+    char seen[TRANSPORT_ADDRESS_BYTES], bare[TRANSPORT_ADDRESS_BYTES];
+    const void *bytes =
+        a->sa_family == AF_INET6
+            ? (const void *)&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr
+            : (const void *)&((const struct sockaddr_in *)(const void *)a)->sin_addr;
+    if (!inet_ntop(a->sa_family, bytes, seen, sizeof(seen)))
+        return false;
+    strncpy(bare, text, sizeof(bare) - 1);
+    bare[sizeof(bare) - 1] = 0;
+    bare[strcspn(bare, "%")] = 0;
+    return strcmp(seen, bare) == 0;
+}
+
+static bool here_is_local(void *context, const char *address)
+{
+    struct ifaddrs *all, *one;
+    bool found = strncmp(address, "127.", 4) == 0;
+    (void)context;
+    if (found || getifaddrs(&all) != 0)
+        return found;
+    for (one = all; one && !found; one = one->ifa_next)
+        found = one->ifa_addr &&
+                (one->ifa_addr->sa_family == AF_INET || one->ifa_addr->sa_family == AF_INET6) &&
+                same_address(one->ifa_addr, address);
+    freeifaddrs(all);
+    return found;
+}
+
+static int here_resolve(void *context, const char *name, char address[TRANSPORT_ADDRESS_BYTES])
+{
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM }, *found;
+    (void)context;
+    if (getaddrinfo(name, NULL, &hints, &found) != 0)
+        return -ENOENT;
+    int failed = getnameinfo(found->ai_addr, found->ai_addrlen, address, TRANSPORT_ADDRESS_BYTES,
+                             NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    return failed ? -ENOENT : 0;
+}
+
+static int here_user(void *context, const char *name, uid_t *uid)
+{
+    const struct passwd *entry = getpwnam(name);
+    (void)context;
+    if (!entry)
+        return -ENOENT;
+    *uid = entry->pw_uid;
+    return 0;
+}
+
+static int here_group(void *context, const char *name, gid_t *gid)
+{
+    const struct group *entry = getgrnam(name);
+    (void)context;
+    if (!entry)
+        return -ENOENT;
+    *gid = entry->gr_gid;
+    return 0;
+}
+
+void config_host_here(struct config_host *host)
+{
+    *host = (struct config_host){
+        .is_local = here_is_local,
+        .resolve = here_resolve,
+        .user = here_user,
+        .group = here_group,
+        .runtime_dir = getenv(CTL_RUNTIME_DIR_ENV),
+        .user_runtime_dir = getenv("XDG_RUNTIME_DIR"),
+        .uid = geteuid(),
+    };
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DAEMON_CONFIG_HOST_H
+#define DAEMON_CONFIG_HOST_H
+
+/*
+ * config_host.h - what checking a configuration asks this machine: addresses, names, users.
+ *
+ * A table, so that tests and fuzzers can be another machine.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "transport.h"
+
+struct config_host {
+    void *context;
+    /* Is a numeric address one of this machine's? All of 127.0.0.0/8 is. */
+    bool (*is_local)(void *context, const char *address);
+    /* A host name's first address, numeric; -ENOENT: no such name */
+    int (*resolve)(void *context, const char *name, char address[TRANSPORT_ADDRESS_BYTES]);
+    int (*user)(void *context, const char *name, uid_t *uid);
+    int (*group)(void *context, const char *name, gid_t *gid);
+    const char *runtime_dir;      /* from the environment, or NULL */
+    const char *user_runtime_dir; /* $XDG_RUNTIME_DIR, or NULL */
+    uid_t uid;
+};
+
+/* This machine, and this process's environment. */
+void config_host_here(struct config_host *host);
+
+/* Write a numeric address the one way it is written everywhere; false when it is not numeric. */
+bool config_address_numeric(const char *text, char address[TRANSPORT_ADDRESS_BYTES], bool *ipv6);
+
+#endif
