@@ -5,8 +5,6 @@
 #include <criterion/new/assert.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 
 enum { COUNT = 8 };
@@ -123,67 +121,4 @@ Test(spsc, a_count_that_is_no_power_of_two_aborts, .signal = SIGABRT)
 {
     struct spsc_pair pair;
     spsc_pair_create(&pair, 8, 24);
-}
-
-/* Large enough to be torn when S2 is broken. */
-struct entry {
-    uint64_t sequence;
-    uint64_t pad[3];
-    uint64_t inverse;
-};
-
-enum { TRANSFERS = 1000000 };
-
-static void *produce(void *context)
-{
-    struct spsc_producer *p = context;
-    unsigned seed = 1;
-    for (uint64_t sent = 0; sent < TRANSFERS;) {
-        int room = spsc_room(p);
-        if (room < 0)
-            return "head out of range";
-        int burst = rand_r(&seed) % 8 + 1;
-        for (int i = 0; i < burst && i < room && sent < TRANSFERS; i++, sent++)
-            *(struct entry *)spsc_next(p) = (struct entry){ .sequence = sent, .inverse = ~sent };
-        spsc_publish(p);
-        if (room == 0)
-            sched_yield();
-    }
-    return NULL;
-}
-
-static void *consume(void *context)
-{
-    struct spsc_consumer *c = context;
-    unsigned seed = 2;
-    for (uint64_t taken = 0; taken < TRANSFERS;) {
-        int waiting = spsc_waiting(c);
-        if (waiting < 0)
-            return "tail out of range";
-        int burst = rand_r(&seed) % 8 + 1;
-        for (int i = 0; i < burst && i < waiting; i++, taken++) {
-            struct entry entry = *(const struct entry *)spsc_take(c);
-            if (entry.sequence != taken || entry.inverse != ~taken)
-                return "torn, lost or repeated";
-        }
-        spsc_release(c);
-        if (waiting == 0)
-            sched_yield();
-    }
-    return NULL;
-}
-
-Test(spsc, S2_two_threads_lose_repeat_and_tear_nothing)
-{
-    struct spsc_pair pair;
-    cr_assert(eq(int, spsc_pair_create(&pair, sizeof(struct entry), 64), 0));
-    pthread_t producer, consumer;
-    pthread_create(&producer, NULL, produce, &pair.producer);
-    pthread_create(&consumer, NULL, consume, &pair.consumer);
-    void *complaint[2];
-    pthread_join(producer, &complaint[0]);
-    pthread_join(consumer, &complaint[1]);
-    cr_assert(eq(ptr, complaint[0], NULL));
-    cr_assert(eq(ptr, complaint[1], NULL), "%s", (char *)complaint[1]);
-    spsc_pair_destroy(&pair);
 }
