@@ -12,9 +12,9 @@ union ctl_control {
     uint8_t bytes[CMSG_SPACE(CTL_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
-/* What came beside the data. One int more than a packet may carry: padding can let it in. */
+/* What came beside the data. */
 struct ctl_beside {
-    int fds[CTL_FDS_MAX + 1];
+    int fds[CTL_FDS_MAX];
     int fd_count;
     uint32_t pid;
 };
@@ -51,7 +51,7 @@ static void take_fds(struct ctl_beside *beside, struct cmsghdr *c)
         if (beside->fd_count < (int)ARRAY_COUNT(beside->fds))
             beside->fds[beside->fd_count++] = fd;
         else
-            close(fd);
+            close(fd); /* without credentials there is room for more than we take */
     }
 }
 

@@ -48,6 +48,12 @@ static void send_byte(int socket)
     CHECK(send(socket, "w", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1);
 }
 
+static void wait_until_taken(struct spsc_producer *p)
+{
+    while (spsc_room(p) < QUEUE_COUNT)
+        sched_yield();
+}
+
 static void *service(void *context)
 {
     struct race *race = context;
@@ -63,9 +69,10 @@ static void *service(void *context)
             pause_at_random(&seed); /* "certain to come" may take a while */
             send_byte(race->service);
         }
-        /* Mostly wait until all is taken, for the race is around the empty queue. */
-        while (rand_r(&seed) % 16 && spsc_room(p) < QUEUE_COUNT)
-            sched_yield();
+        /* The race is around the empty queue: mostly wait until all is taken, with no other event
+         * to come to the rescue of a client that sleeps. */
+        if (rand_r(&seed) % 16)
+            wait_until_taken(p);
         pause_at_random(&seed);
     }
     return NULL;
@@ -173,7 +180,7 @@ int main(void)
     /* W1 at rest; and it was a race. */
     CHECK(poll(&(struct pollfd){ .fd = race.client, .events = POLLIN }, 1, 0) == 0);
     printf("slept %u, collected %u, kicked %u\n", race.slept, race.collected, race.kicks);
-    CHECK(race.slept > 0 && race.kicks > 0 && race.collected > EVENTS / 100);
+    CHECK(race.slept > 0 && race.collected > EVENTS / 100);
     spsc_pair_destroy(&race.queue);
     return 0;
 }
