@@ -6,9 +6,12 @@
 #include <ifaddrs.h>
 #include <string.h>
 
-static bool is_link_local(const struct in6_addr *a)
+bool udp_address_is_scoped(const union udp_address *address)
 {
-    return IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_MC_LINKLOCAL(a);
+    const struct in6_addr *a = &address->v6.sin6_addr;
+
+    return address->any.sa_family == AF_INET6 &&
+           (IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_MC_LINKLOCAL(a) || IN6_IS_ADDR_MC_NODELOCAL(a));
 }
 
 static int scope_parse(uint32_t *scope, const char *text)
@@ -35,8 +38,8 @@ static int parse_v6(union udp_address *address, const char *text, const char *sc
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(port);
     if (scope == NULL)
-        return IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ? -EDESTADDRREQ : 0;
-    if (!is_link_local(&v6->sin6_addr))
+        return IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ? -EDESTADDRREQ : 0; /* a group: ours */
+    if (!udp_address_is_scoped(address))
         return -EINVAL; /* the kernel reports no scope for others: they would never compare equal */
     return scope_parse(&v6->sin6_scope_id, scope);
 }

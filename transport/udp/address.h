@@ -40,6 +40,8 @@ int udp_interface_find(struct udp_interface *interface, const union udp_address 
 
 bool udp_address_is_multicast(const union udp_address *address);
 bool udp_address_is_any(const union udp_address *address);
+/* Means nothing without an interface: link-local, or a group of one link or host. */
+bool udp_address_is_scoped(const union udp_address *address);
 
 static inline socklen_t udp_address_bytes(const union udp_address *address)
 {

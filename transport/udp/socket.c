@@ -133,10 +133,10 @@ static int membership(const struct udp_sockets *sockets, const union udp_address
     return setsockopt(sockets->group, level, what, &request, sizeof request) == 0 ? 0 : -errno;
 }
 
-/* A link-local group says by which link. */
+/* A group of one link says by which. */
 static void group_scope_set(union udp_address *group, const struct udp_interface *interface)
 {
-    if (group->any.sa_family == AF_INET6 && IN6_IS_ADDR_MC_LINKLOCAL(&group->v6.sin6_addr))
+    if (udp_address_is_scoped(group))
         group->v6.sin6_scope_id = interface->index;
 }
 

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cluster.h"
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+const struct backend backends[BACKENDS] = {
+    [UDP_IPV4] = { "udp over IPv4", &transport_udp, AF_INET, false, false },
+    [UDP_IPV6] = { "udp over IPv6", &transport_udp, AF_INET6, false, false },
+    [UDP_IPV4_MULTICAST] = { "udp, IPv4 multicast", &transport_udp, AF_INET, true, false },
+    [UDP_IPV6_MULTICAST] = { "udp, IPv6 multicast", &transport_udp, AF_INET6, true, false },
+    [SIM_COPIES] = { "sim", &transport_sim, 0, false, false },
+    [SIM_BY_REFERENCE] = { "sim by reference", &transport_sim, 0, false, true },
+};
+
+static const uint32_t marker_seed = 0x4d41524b;
+static const uint64_t patience_ns = 5 * NS_PER_S;
+
+uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+void deadline_check(uint64_t begin_ns, const char *what)
+{
+    cr_assert(clock_ns() - begin_ns < patience_ns, "%s did not come about", what);
+}
+
+static bool loopback_up(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = { .ifr_name = "lo" };
+    bool done;
+
+    request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK | IFF_MULTICAST;
+    done = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+    close(fd);
+    return done;
+}
+
+bool isolate(void)
+{
+    static bool done; /* one process a test */
+
+    if (!done)
+        done = (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) &&
+               loopback_up();
+    return done;
+}
+
+bool command(const char *line)
+{
+    char quiet[256];
+
+    snprintf(quiet, sizeof quiet, "{ %s; } 2>/dev/null >&2", line);
+    return system(quiet) == 0;
+}
+
+bool link_make(void)
+{
+    return isolate() && command("ip link add l0 type veth peer name l1 && ip link set l1 up && "
+                                "ip link set l0 up && ip address add " LINK_V4 "/24 dev l0 && "
+                                "ip -6 address add " LINK_V6 "/64 dev l0 nodad");
+}
+
+static uint16_t free_port(const struct sockaddr *any, socklen_t bytes)
+{
+    int fd = socket(any->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage bound;
+    uint16_t port = 0;
+
+    if (fd >= 0 && bind(fd, any, bytes) == 0 &&
+        getsockname(fd, (struct sockaddr *)&bound, &bytes) == 0)
+        port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
+                                                : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    if (fd >= 0)
+        close(fd);
+    return port;
+}
+
+void free_address(struct transport_node *node, const char *address, uint32_t node_id)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+    node->node_id = node_id;
+    snprintf(node->address, sizeof node->address, "%s", address);
+    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
+        node->port = free_port((struct sockaddr *)&v4, sizeof v4);
+    else if (inet_pton(AF_INET6, address, &v6.sin6_addr) == 1)
+        node->port = free_port((struct sockaddr *)&v6, sizeof v6);
+    if (node->port == 0)
+        cr_skip_test("this kernel has no port to give on %s", address);
+}
+
+static void address_choose(struct cluster *c, int i)
+{
+    uint32_t pid = (uint32_t)getpid();
+    char address[64] = "::1";
+
+    if (c->backend->family == AF_INET) /* those of a process are its own */
+        snprintf(address, sizeof address, "127.%u.%u.%d", 1 + pid / 256 % 250, pid % 256, i + 1);
+    else if (c->backend->multicast)
+        snprintf(address, sizeof address, LINK_V6);
+    free_address(&c->nodes[i], address, c->party[i].node_id);
+}
+
+static void group_choose(struct cluster *c)
+{
+    uint32_t pid = (uint32_t)getpid();
+
+    if (c->backend->family == AF_INET)
+        snprintf(c->group, sizeof c->group, "239.192.%u.%u", pid / 256 % 256, pid % 256);
+    else
+        snprintf(c->group, sizeof c->group, "ff05::%x", pid % 65536);
+    c->config.multicast = c->group;
+    c->config.multicast_port = c->nodes[0].port;
+    c->config.multicast_ttl = 1;
+}
+
+static void pools_make(struct party *p, const struct options *o, uint32_t frame_bytes_max)
+{
+    uint32_t slot_bytes = (uint32_t)align_up(frame_bytes_max, CACHE_LINE_BYTES);
+    uint32_t rx_count = o->rx_count ? o->rx_count : RX_COUNT;
+    size_t rx_bytes = (size_t)slot_bytes * rx_count;
+    size_t tx_bytes = (size_t)ZCB_HEAD_BYTES_MAX * TX_COUNT;
+
+    cr_assert_eq(zcb_arena_create(&p->arena, "transport-test", rx_bytes + tx_bytes + PAYLOAD_BYTES,
+                                  p->node_id, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
+                 0);
+    cr_assert_eq(zcb_pool_create(&p->rx, &p->arena, 0, slot_bytes, rx_count, 1), 0);
+    cr_assert_eq(zcb_pool_create(&p->tx, &p->arena, rx_bytes, ZCB_HEAD_BYTES_MAX, TX_COUNT, 16), 0);
+    p->payload = p->arena.base + rx_bytes + tx_bytes;
+    p->payload_at = 0;
+}
+
+void party_open(struct cluster *c, int i)
+{
+    struct transport_config config = c->config;
+    char why[512];
+    int error;
+
+    config.node_id = c->party[i].node_id;
+    config.rx_pool = &c->party[i].rx;
+    error = c->backend->ops->open(&c->party[i].tp, &config, why, sizeof why);
+    cr_assert_eq(error, 0, "%s", error != 0 ? why : "");
+}
+
+void party_close(struct cluster *c, int i)
+{
+    c->party[i].tp->ops->close(c->party[i].tp);
+    c->party[i].tp = NULL;
+}
+
+void cluster_open(struct cluster *c, enum backend_index backend, const struct options *options)
+{
+    static const struct options defaults; /* const: all 0 */
+    const struct options *o = options ? options : &defaults;
+
+    if (!isolate() && backends[backend].multicast)
+        cr_skip_test("multicast on loopback needs a network namespace and this kernel gives none");
+    if (backends[backend].multicast && backends[backend].family == AF_INET6 && !link_make())
+        cr_skip_test("IPv6 multicast needs a link other than loopback: no veth or no `ip` here");
+    *c = (struct cluster){ .backend = &backends[backend], .count = o->parties ? o->parties : 3 };
+    for (int i = 0; i < c->count; i++) {
+        c->party[i].node_id = c->nodes[i].node_id = 10 + 7 * (uint32_t)i;
+        if (c->backend->family != 0)
+            address_choose(c, i);
+    }
+    c->config = (struct transport_config){
+        .nodes = c->nodes,
+        .node_count = c->count,
+        .frame_bytes_max = o->frame_bytes_max ? o->frame_bytes_max : FRAME_BYTES_MAX,
+        .rx_reserve = o->rx_reserve,
+        .socket_bytes = o->socket_bytes,
+    };
+    if (c->backend->multicast)
+        group_choose(c);
+    if (c->backend->ops == &transport_sim) {
+        struct sim_net_config net = { .seed = 1, .faults = { .delay_ns_most = NS_PER_US } };
+        cr_assert_eq(sim_net_create(&c->net, &net), 0);
+        c->sim = (struct sim_config){ c->net, c->backend->by_reference };
+        c->config.backend = &c->sim;
+    }
+    for (int i = 0; i < c->count; i++) {
+        pools_make(&c->party[i], o, c->config.frame_bytes_max);
+        party_open(c, i);
+    }
+}
+
+void cluster_close(struct cluster *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        struct party *p = &c->party[i];
+        if (p->tp)
+            party_close(c, i);
+        zcb_pool_destroy(&p->rx);
+        zcb_pool_destroy(&p->tx);
+        zcb_arena_destroy(&p->arena);
+    }
+    if (c->net)
+        sim_net_destroy(c->net);
+}
+
+static uint8_t *payload_take(struct party *p, size_t bytes)
+{
+    uint8_t *taken_from;
+
+    if (p->payload_at + bytes + 1 > PAYLOAD_BYTES)
+        p->payload_at = 0;
+    taken_from = p->payload + p->payload_at;
+    p->payload_at += bytes + 1; /* a gap: pieces are never neighbours */
+    return taken_from;
+}
+
+struct zcb *frame_make(struct cluster *c, int i, uint32_t dest, uint32_t seed, uint32_t head_bytes,
+                       uint32_t payload_bytes, uint32_t pieces)
+{
+    struct party *p = &c->party[i];
+    struct zcb *frame = zcb_get(&p->tx, ZCB_HELD_OUT);
+    uint32_t at = head_bytes;
+
+    cr_assert_not_null(frame);
+    frame->dest = dest;
+    frame->head_bytes = head_bytes;
+    for (uint32_t k = 0; k < head_bytes; k++)
+        frame->head[k] = frame_byte(seed, k);
+    for (uint32_t left = pieces; left > 0; left--) {
+        uint32_t bytes = left == 1 ? payload_bytes : payload_bytes / left;
+        uint8_t *data = payload_take(p, bytes);
+        struct zcb_slice slice = { .data = data,
+                                   .offset = (uint32_t)(data - p->arena.base),
+                                   .bytes = bytes,
+                                   .arena = p->arena.id };
+        for (uint32_t k = 0; k < bytes; k++)
+            data[k] = frame_byte(seed, at++);
+        zcb_add_slice(frame, &slice);
+        payload_bytes -= bytes;
+    }
+    return frame;
+}
+
+void frame_check(const struct zcb *frame, uint32_t from, uint32_t seed, uint32_t bytes)
+{
+    cr_assert_eq(frame->from, from, "from %u, not %u", frame->from, from);
+    cr_assert_eq(frame->head_bytes, bytes, "%u bytes, not %u", frame->head_bytes, bytes);
+    for (uint32_t k = 0; k < bytes; k++)
+        cr_assert_eq(frame->head[k], frame_byte(seed, k), "byte %u of %u", k, bytes);
+}
+
+void pump(struct cluster *c)
+{
+    if (c->net)
+        sim_net_advance(c->net, sim_net_now_ns(c->net) + NS_PER_US);
+    for (int i = 0; i < c->count; i++) {
+        if (c->party[i].tp)
+            c->party[i].tp->ops->tx_reap(c->party[i].tp);
+    }
+}
+
+void send_all(struct cluster *c, int i, struct zcb **frames, int count)
+{
+    uint64_t begin_ns = clock_ns();
+
+    for (int sent = 0; sent < count;) {
+        int n = transport_tx_burst(c->party[i].tp, frames + sent, count - sent);
+        cr_assert(n >= 0 && n <= count - sent);
+        sent += n;
+        deadline_check(begin_ns, "sending");
+    }
+    pump(c);
+}
+
+void send_one(struct cluster *c, int i, struct zcb *frame)
+{
+    send_all(c, i, &frame, 1);
+}
+
+void receive(struct cluster *c, int i, struct zcb **frames, int want)
+{
+    uint64_t begin_ns = clock_ns();
+
+    for (int got = 0; got < want;) {
+        int n = transport_rx_burst(c->party[i].tp, frames + got, want - got);
+        cr_assert(n >= 0 && n <= want - got);
+        got += n;
+        if (n == 0)
+            pump(c);
+        cr_assert(clock_ns() - begin_ns < patience_ns, "%d of %d frames came", got, want);
+    }
+}
+
+struct zcb *receive_one(struct cluster *c, int i)
+{
+    struct zcb *frame;
+
+    receive(c, i, &frame, 1);
+    return frame;
+}
+
+void drop_all(struct zcb **frames, int count)
+{
+    for (int i = 0; i < count; i++)
+        zcb_drop(frames[i], ZCB_HELD_OUT);
+}
+
+static bool is_marker(const struct zcb *frame)
+{
+    return frame->head_bytes == sizeof marker_seed &&
+           memcmp(frame->head, &marker_seed, sizeof marker_seed) == 0;
+}
+
+int drain(struct cluster *c, int from, int to)
+{
+    struct zcb *frame = frame_make(c, from, c->party[to].node_id, 0, sizeof marker_seed, 0, 0);
+    uint64_t begin_ns = clock_ns();
+    bool marker = false;
+    int count = 0;
+    int n;
+
+    memcpy(frame->head, &marker_seed, sizeof marker_seed);
+    send_one(c, from, frame);
+    do { /* links keep order here; with two sockets one of them may still hold something */
+        n = transport_rx_burst(c->party[to].tp, &frame, 1);
+        if (n == 1) {
+            marker = marker || is_marker(frame);
+            count += !is_marker(frame);
+            zcb_drop(frame, ZCB_HELD_OUT);
+        } else if (!marker) {
+            pump(c);
+            deadline_check(begin_ns, "the marker");
+        }
+    } while (!marker || n == 1);
+    return count;
+}
+
+bool readable(int fd)
+{
+    struct pollfd wait = { .fd = fd, .events = POLLIN };
+    return poll(&wait, 1, 0) == 1;
+}
+
+uint32_t taken(const struct zcb_pool *pool)
+{
+    return pool->count - pool->free_count;
+}
