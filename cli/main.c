@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "demo.h"
+#include "demo_client.h"
+#include "status.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static void usage(FILE *out)
+{
+    fputs("usage: synchrotron COMMAND [OPTIONS]\n"
+          "\n"
+          "  demo      start a cluster on this machine, kill a daemon, compare what all saw\n"
+          "  status    ring, members, groups and their processes, counters, memory\n"
+          "\n"
+          "synchrotron COMMAND --help says more. The daemon is synchrotrond; which one of several\n"
+          "on a host is meant, SYNCHROTRON_RUNTIME_DIR says.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "demo") == 0)
+        return demo_main(argc - 1, argv + 1);
+    if (strcmp(command, "status") == 0)
+        return status_main(argc - 1, argv + 1);
+    if (strcmp(command, DEMO_CLIENT_COMMAND) == 0)
+        return demo_client_main(argc - 1, argv + 1);
+    if (strcmp(command, "--version") == 0) {
+        puts("synchrotron " SYNCHROTRON_VERSION);
+        return 0;
+    }
+    bool asked = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
+    usage(asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}
