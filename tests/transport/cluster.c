@@ -188,7 +188,7 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
     if (c->backend->multicast)
         group_choose(c);
     if (c->backend->ops == &transport_sim) {
-        struct sim_net_config net = { .seed = 1, .faults = { .delay_ns_most = NS_PER_US } };
+        struct sim_net_config net = { .seed = o->seed, .faults = { .delay_ns_most = NS_PER_US } };
         cr_assert_eq(sim_net_create(&c->net, &net), 0);
         c->sim = (struct sim_config){ c->net, c->backend->by_reference };
         c->config.backend = &c->sim;

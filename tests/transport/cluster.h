@@ -48,6 +48,7 @@ struct options { /* 0: the default */
     uint32_t rx_count;
     uint32_t rx_reserve;
     uint64_t socket_bytes;
+    uint64_t seed; /* of the simulated net */
 };
 
 struct party {

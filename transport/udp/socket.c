@@ -133,11 +133,15 @@ static int membership(const struct udp_sockets *sockets, const union udp_address
     return setsockopt(sockets->group, level, what, &request, sizeof request) == 0 ? 0 : -errno;
 }
 
-/* A group of one link says by which. */
-static void group_scope_set(union udp_address *group, const struct udp_interface *interface)
+/* A group of one link says by which; the configuration may leave it out, but not err. */
+static int group_scope_set(union udp_address *group, const struct udp_interface *interface)
 {
-    if (udp_address_is_scoped(group))
-        group->v6.sin6_scope_id = interface->index;
+    if (!udp_address_is_scoped(group))
+        return 0;
+    if (group->v6.sin6_scope_id != 0 && group->v6.sin6_scope_id != interface->index)
+        return -EINVAL;
+    group->v6.sin6_scope_id = interface->index;
+    return 0;
 }
 
 static int group_join(struct udp_sockets *sockets, const union udp_address *group)
@@ -179,8 +183,9 @@ static int group_open(struct udp_sockets *sockets, struct udp_peers *peers,
     union udp_address *group = &peers->item[peers->count].address;
     int error = udp_interface_find(&sockets->interface, &peers->item[peers->self].address);
 
+    if (error == 0)
+        error = group_scope_set(group, &sockets->interface);
     if (error == 0) {
-        group_scope_set(group, &sockets->interface);
         sockets->group = socket_make(group->any.sa_family, config->socket_bytes);
         error = sockets->group < 0 ? sockets->group : group_join(sockets, group);
     }
@@ -236,7 +241,8 @@ void udp_sockets_rejoin(struct udp_sockets *sockets, struct udp_peers *peers)
         return;                                          /* not back yet */
     (void)membership(sockets, group, MCAST_LEAVE_GROUP); /* of the old index; it may be void */
     sockets->interface.index = index;
-    group_scope_set(group, &sockets->interface);
+    if (udp_address_is_scoped(group))
+        group->v6.sin6_scope_id = index;
     if (membership(sockets, group, MCAST_JOIN_GROUP) != 0)
         return;
     sockets->rejoin = multicast_send_set(sockets, group->any.sa_family) != 0;

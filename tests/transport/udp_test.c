@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * UDP beyond the contract: what open() refuses, who may send to us, links that go and come.
+ */
+#include "cluster.h"
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+struct refusal {
+    const char *address[2];
+    uint16_t port; /* 0: a free one */
+    int node_count;
+    uint32_t frame_bytes_max; /* 0: 1000 */
+    const char *group;
+    int error;
+    const char *says; /* and says this */
+};
+
+static const struct refusal refusals[] = {
+    { { "node-a.example" }, 0, 1, 0, NULL, -EINVAL, "not numeric" },
+    { { "127.0.0.1.2" }, 0, 1, 0, NULL, -EINVAL, "not numeric" },
+    { { "127.0.0.1%lo" }, 0, 1, 0, NULL, -EINVAL, "not numeric" },
+    { { "" }, 0, 1, 0, NULL, -EINVAL, "not numeric" },
+    { { "198.51.100.77" }, 5405, 1, 0, NULL, -EADDRNOTAVAIL, "no interface of this machine" },
+    { { "2001:db8::77" }, 5405, 1, 0, NULL, -EADDRNOTAVAIL, "no interface of this machine" },
+    { { "fe80::1" }, 5405, 1, 0, NULL, -EDESTADDRREQ, "fe80::1%interface" },
+    { { "fe80::1%nolink7" }, 5405, 1, 0, NULL, -ENODEV, "ip link" },
+    { { "224.1.2.3" }, 5405, 1, 0, NULL, -EINVAL, "not the address of one machine" },
+    { { "0.0.0.0" }, 5405, 1, 0, NULL, -EINVAL, "not the address of one machine" },
+    { { "::" }, 5405, 1, 0, NULL, -EINVAL, "not the address of one machine" },
+    { { "127.0.0.1", "::1" }, 0, 2, 0, NULL, -EINVAL, "family" },
+    { { "127.0.0.1" }, 0, 1, 65508, NULL, -EMSGSIZE, "65507" },
+    { { "::1" }, 0, 1, 65528, NULL, -EMSGSIZE, "65527" },
+    { { "127.0.0.1" }, 0, 1, 2000, NULL, -EINVAL, "slots" },
+    { { "127.0.0.1" }, 0, 1, 0, "10.1.2.3", -EINVAL, "not a multicast group" },
+    { { "127.0.0.1" }, 0, 1, 0, "ff05::1", -EINVAL, "family" },
+    { { "127.0.0.1" }, 0, 1, 0, "all-nodes", -EINVAL, "not numeric" },
+    { { "127.0.0.1" }, 0, 0, 0, NULL, -EINVAL, "0 nodes" },
+};
+
+/* An open() that needs only nodes; the pool is never touched when it fails. */
+static int try_open(struct transport **tp, const struct transport_node *nodes, int count,
+                    uint32_t node_id, uint32_t frame_bytes_max, const char *group, char *why,
+                    size_t why_bytes)
+{
+    static struct zcb_pool pool = { .slot_bytes = 1024 };
+    struct transport_config config = { .node_id = node_id,
+                                       .nodes = nodes,
+                                       .node_count = count,
+                                       .frame_bytes_max = frame_bytes_max,
+                                       .multicast = group,
+                                       .multicast_port = 5405,
+                                       .rx_pool = &pool };
+
+    return transport_udp.open(tp, &config, why, why_bytes);
+}
+
+static void is_one_line(const char *why)
+{
+    cr_assert_eq(strncmp(why, "udp: ", 5), 0, "%s", why);
+    cr_assert_null(strchr(why, '\n'));
+    cr_assert_not_null(strchr(why + 5, ':'), "no remedy: %s", why);
+}
+
+Test(udp_open, says_what_failed_and_what_to_do)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
+        const struct refusal *r = &refusals[i];
+        struct transport_node nodes[2] = { { .node_id = 4 }, { .node_id = 5 } };
+        struct transport *tp = NULL;
+        char why[512] = "";
+        int before = open_descriptors();
+        int error;
+
+        for (int n = 0; n < r->node_count; n++) {
+            if (r->port != 0 || inet_addr(r->address[n]) == INADDR_NONE) {
+                snprintf(nodes[n].address, sizeof nodes[n].address, "%s", r->address[n]);
+                nodes[n].port = r->port != 0 ? r->port : 5405;
+            } else {
+                free_address(&nodes[n], r->address[n], nodes[n].node_id);
+            }
+        }
+        error = try_open(&tp, nodes, r->node_count, 4,
+                         r->frame_bytes_max != 0 ? r->frame_bytes_max : 1000, r->group, why,
+                         sizeof why);
+        cr_assert_eq(error, r->error, "case %zu: %d: %s", i, error, why);
+        cr_assert_not_null(strstr(why, r->says), "case %zu: %s", i, why);
+        is_one_line(why);
+        cr_assert_null(tp);
+        cr_assert_eq(open_descriptors(), before);
+    }
+}
+
+Test(udp_open, says_that_the_port_is_in_use)
+{
+    struct cluster c;
+    struct transport *tp = NULL;
+    char why[512] = "";
+
+    cluster_open(&c, UDP_IPV4, NULL);
+    cr_assert_eq(try_open(&tp, c.nodes, 3, c.nodes[0].node_id, 1000, NULL, why, sizeof why),
+                 -EADDRINUSE);
+    cr_assert_not_null(strstr(why, "in use"));
+    is_one_line(why);
+    cluster_close(&c);
+}
+
+Test(udp_open, says_that_nodes_are_listed_wrongly)
+{
+    struct transport_node nodes[2] = { { 4, "127.0.0.1", 5405 }, { 4, "127.0.0.2", 5405 } };
+    struct transport *tp;
+    char why[512];
+
+    cr_assert_eq(try_open(&tp, nodes, 2, 4, 1000, NULL, why, sizeof why), -EINVAL);
+    cr_assert_not_null(strstr(why, "listed twice"));
+    nodes[1] = (struct transport_node){ 5, "127.0.0.1", 5405 };
+    cr_assert_eq(try_open(&tp, nodes, 2, 4, 1000, NULL, why, sizeof why), -EINVAL);
+    cr_assert_not_null(strstr(why, "same address"));
+    nodes[1].port = 0;
+    cr_assert_eq(try_open(&tp, nodes, 2, 4, 1000, NULL, why, sizeof why), -EINVAL);
+    cr_assert_not_null(strstr(why, "port 0"));
+    nodes[1].port = 5406;
+    cr_assert_eq(try_open(&tp, nodes, 2, 6, 1000, NULL, why, sizeof why), -EINVAL);
+    cr_assert_not_null(strstr(why, "no such id"));
+}
+
+Test(udp_open, refuses_a_group_of_another_link_than_ours)
+{
+    struct transport_node node = { .node_id = 4 };
+    struct transport *tp = NULL;
+    char why[512];
+
+    if (!isolate())
+        cr_skip_test("needs a network namespace");
+    free_address(&node, "::1", 4);
+    cr_assert_eq(try_open(&tp, &node, 1, 4, 1000, "ff02::5%77", why, sizeof why), -EINVAL);
+    cr_assert_not_null(strstr(why, "on interface lo"));
+    is_one_line(why);
+    cr_assert_null(tp);
+}
+
+Test(udp, is_found_by_its_name)
+{
+    cr_assert_eq(transport_find("udp"), &transport_udp);
+    cr_assert_null(transport_find("sim")); /* not for configurations */
+    cr_assert_null(transport_find(""));
+}
+
+Test(udp, sockets_neither_block_nor_leave_the_process)
+{
+    struct cluster c;
+    struct transport_caps caps;
+
+    cluster_open(&c, UDP_IPV4, &(struct options){ .socket_bytes = 100000 });
+    c.party[0].tp->ops->query(c.party[0].tp, &caps);
+    cr_assert(fcntl(caps.sleep_fd, F_GETFL) & O_NONBLOCK);
+    cr_assert(fcntl(caps.sleep_fd, F_GETFD) & FD_CLOEXEC);
+    cr_assert_eq(caps.socket_bytes, 100000);
+    cluster_close(&c);
+}
+
+/* A socket that is no node's, or, bound, one that says it is. */
+static int stranger(const struct transport_node *as, const struct transport_node *to)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET };
+
+    if (as != NULL) {
+        address.sin_port = htons(as->port);
+        inet_pton(AF_INET, as->address, &address.sin_addr);
+        cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    }
+    address.sin_port = htons(to->port);
+    inet_pton(AF_INET, to->address, &address.sin_addr);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+Test(udp, frames_of_strangers_are_counted_and_dropped)
+{
+    struct cluster c;
+    struct transport_node other_port;
+    const struct transport_stats *stats;
+    int fd[2];
+
+    cluster_open(&c, UDP_IPV4, NULL);
+    free_address(&other_port, c.nodes[1].address, 99); /* a node's address, not its port */
+    fd[0] = stranger(NULL, &c.nodes[0]);
+    fd[1] = stranger(&other_port, &c.nodes[0]);
+    for (int k = 0; k < 40; k++)
+        cr_assert_eq(send(fd[k % 2], "intruder", 8, 0), 8);
+    cr_assert_eq(drain(&c, 1, 0), 0);
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
+    cr_assert_eq(stats->rx_unknown_source, 40);
+    cr_assert_eq(stats->rx_frames, 1); /* the marker */
+    close(fd[0]);
+    close(fd[1]);
+    cluster_close(&c);
+}
+
+Test(udp, a_datagram_longer_than_a_frame_is_counted_and_dropped)
+{
+    struct cluster c;
+    char bytes[FRAME_BYTES_MAX + 1] = "";
+    int fd;
+
+    cluster_open(&c, UDP_IPV4, NULL);
+    party_close(&c, 1);
+    fd = stranger(&c.nodes[1], &c.nodes[0]);
+    cr_assert_eq(send(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
+    cr_assert_eq(send(fd, bytes, sizeof bytes - 1, 0), (ssize_t)sizeof bytes - 1);
+    cr_assert_eq(drain(&c, 2, 0), 1);
+    cr_assert_eq(c.party[0].tp->ops->stats(c.party[0].tp)->rx_too_long, 1);
+    close(fd);
+    cluster_close(&c);
+}
+
+Test(udp, a_batch_of_frames_and_destinations_is_one_call)
+{
+    struct cluster c;
+    struct zcb *frame[16];
+    const struct transport_stats *stats;
+
+    cluster_open(&c, UDP_IPV4, &(struct options){ .parties = 5 });
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
+    for (uint32_t k = 0; k < 16; k++)
+        frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 40, 60, 1);
+    send_all(&c, 0, frame, 16);
+    cr_assert_eq(stats->tx_frames, 64);
+    cr_assert_eq(stats->tx_calls, 1);
+    receive(&c, 1, frame, 16);
+    cr_assert_eq(c.party[1].tp->ops->stats(c.party[1].tp)->rx_calls, 1);
+    drop_all(frame, 16);
+    cluster_close(&c);
+}
+
+Test(udp, a_busy_group_does_not_starve_what_is_for_us_alone)
+{
+    struct cluster c;
+    struct zcb *frame[100];
+    int place = 0;
+
+    cluster_open(&c, UDP_IPV4_MULTICAST, NULL);
+    for (uint32_t k = 0; k < 100; k++)
+        frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 40, 0, 0);
+    send_all(&c, 0, frame, 100);
+    send_one(&c, 0, frame_make(&c, 0, c.party[1].node_id, 7, 50, 0, 0)); /* the token, say */
+    receive(&c, 1, frame, 64);
+    while (place < 64 && frame[place]->head_bytes != 50)
+        place++;
+    cr_assert_eq(place, TRANSPORT_BURST); /* first of the second burst */
+    drop_all(frame, 64);
+    cluster_close(&c);
+}
+
+/* A cluster on a link that the test can take away. */
+static void open_on_link(struct cluster *c, enum backend_index backend, const char *address)
+{
+    if (!isolate() || (backend != UDP_IPV6_MULTICAST && !link_make()))
+        cr_skip_test("needs a network namespace, veth and `ip`");
+    cluster_open(c, backend, NULL);
+    for (int i = 0; i < c->count; i++) {
+        party_close(c, i);
+        free_address(&c->nodes[i], address, c->party[i].node_id);
+    }
+    for (int i = 0; i < c->count; i++)
+        party_open(c, i);
+}
+
+static void talk(struct cluster *c)
+{
+    for (int from = 0; from < c->count; from++)
+        send_one(c, from, frame_make(c, from, ZCB_TO_ALL, 9, 40, 60, 1));
+}
+
+/* Everybody hears everybody, sooner or later: what a link takes with it is the ring's business. */
+static void all_talk(struct cluster *c)
+{
+    bool heard[PARTIES_MAX][PARTIES_MAX] = { { false } };
+    int missing = c->count * (c->count - 1);
+    uint64_t begin_ns = clock_ns();
+    struct zcb *frame[32];
+
+    while (missing > 0) {
+        talk(c);
+        for (int i = 0; i < c->count; i++) {
+            int n = transport_rx_burst(c->party[i].tp, frame, 32);
+            cr_assert_geq(n, 0);
+            for (int k = 0; k < n; k++) {
+                int from = ((int)frame[k]->from - 10) / 7; /* see cluster_open() */
+                missing -= !heard[from][i];
+                heard[from][i] = true;
+            }
+            drop_all(frame, n);
+        }
+        cr_assert(clock_ns() - begin_ns < 5 * NS_PER_S, "%d ways are closed", missing);
+    }
+}
+
+static void all_talk_across(struct cluster *c, const char *break_it, const char *mend_it)
+{
+    struct zcb *frame[32];
+
+    all_talk(c);
+    cr_assert(command(break_it));
+    for (int round = 0; round < 3; round++)
+        talk(c);
+    for (int i = 0; i < c->count; i++) {
+        int n;
+        while ((n = transport_rx_burst(c->party[i].tp, frame, 32)) > 0)
+            drop_all(frame, n);
+        cr_assert_eq(n, 0);
+    }
+    cr_assert(command(mend_it));
+    all_talk(c);
+    cluster_close(c);
+}
+
+#define MAKE_IT                                                                           \
+    "ip link add l0 type veth peer name l1 && ip link set l1 up && ip link set l0 up && " \
+    "ip address add " LINK_V4 "/24 dev l0 && ip -6 address add " LINK_V6 "/64 dev l0 nodad"
+
+static const char *link_address(enum backend_index backend)
+{
+    return backends[backend].family == AF_INET ? LINK_V4 : LINK_V6;
+}
+
+static void across(enum backend_index backend, const char *break_it, const char *mend_it)
+{
+    struct cluster c;
+
+    open_on_link(&c, backend, link_address(backend));
+    all_talk_across(&c, break_it, mend_it);
+}
+
+#define ACROSS(name, break_it, mend_it)                \
+    Test(udp_link, name##_ipv4)                        \
+    {                                                  \
+        across(UDP_IPV4, break_it, mend_it);           \
+    }                                                  \
+    Test(udp_link, name##_ipv6)                        \
+    {                                                  \
+        across(UDP_IPV6, break_it, mend_it);           \
+    }                                                  \
+    Test(udp_link, name##_ipv4_multicast)              \
+    {                                                  \
+        across(UDP_IPV4_MULTICAST, break_it, mend_it); \
+    }                                                  \
+    Test(udp_link, name##_ipv6_multicast)              \
+    {                                                  \
+        across(UDP_IPV6_MULTICAST, break_it, mend_it); \
+    }
+
+ACROSS(T3_works_again_when_the_link_is_up_again, "ip link set l0 down",
+       "ip link set l0 up && ip -6 address replace " LINK_V6 "/64 dev l0 nodad")
+ACROSS(T3_works_again_when_the_address_is_back, "ip address flush dev l0",
+       "ip address add " LINK_V4 "/24 dev l0 && ip -6 address add " LINK_V6 "/64 dev l0 nodad")
+ACROSS(T3_works_again_when_the_link_was_made_anew, "ip link delete l0", MAKE_IT)
+
+Test(udp_link, a_fan_out_offered_again_begins_with_who_got_nothing)
+{
+    struct cluster c;
+    struct zcb *frame[4];
+    const struct transport_stats *stats;
+    int taken_count;
+
+    if (!isolate() || !link_make())
+        cr_skip_test("needs a network namespace, veth and `ip`");
+    cluster_open(&c, UDP_IPV4, &(struct options){ .socket_bytes = 2304 });
+    for (int i = 0; i < 2; i++) {
+        party_close(&c, i);
+        free_address(&c.nodes[i], LINK_V4, c.party[i].node_id);
+    }
+    /* Nobody answers for this one: what we send to it stays in our socket's buffer. */
+    party_close(&c, 2);
+    snprintf(c.nodes[2].address, sizeof c.nodes[2].address, "10.92.0.99");
+    for (int i = 0; i < 2; i++)
+        party_open(&c, i);
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
+
+    frame[0] = frame_make(&c, 0, c.party[2].node_id, 0, 100, FRAME_BYTES_MAX - 100, 1);
+    for (int k = 0; k < 1000 && stats->tx_again == 0; k++) {
+        zcb_hold(frame[0], ZCB_HELD_OUT);
+        if (transport_tx_burst(c.party[0].tp, frame, 1) == 0)
+            zcb_drop(frame[0], ZCB_HELD_OUT);
+    }
+    zcb_drop(frame[0], ZCB_HELD_OUT);
+    cr_assert_eq(stats->tx_again, 1);
+
+    frame[0] = frame_make(&c, 0, ZCB_TO_ALL, 1, 100, 100, 1);
+    for (int k = 0; k < 10; k++)
+        cr_assert_eq(transport_tx_burst(c.party[0].tp, frame, 1), 0);
+    cr_assert(command("ip neigh replace 10.92.0.99 lladdr 02:00:00:00:00:99 dev l0"));
+    taken_count = transport_tx_burst(c.party[0].tp, frame, 1);
+    cr_assert_eq(taken_count, 1);
+    cr_assert_leq(drain(&c, 0, 1), 2); /* not once for each time it was offered */
+    cluster_close(&c);
+}
