@@ -370,6 +370,13 @@ static int block_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+static void explain(const struct demo *d, int error)
+{
+    fprintf(stderr, "synchrotron demo: %s\n", d->cluster.why);
+    if (error == -ETIME)
+        demo_cluster_print_words(&d->cluster, stderr);
+}
+
 static int run(struct demo *d)
 {
     d->cluster.nodes = d->options.nodes;
@@ -383,7 +390,7 @@ static int run(struct demo *d)
     if (error == 0)
         demo_report_end(&d->report, &d->outcome);
     else if (error != -EINTR)
-        fprintf(stderr, "synchrotron demo: %s\n", d->cluster.why);
+        explain(d, error);
     demo_cluster_close(&d->cluster);
     close(d->signal_fd);
     if (error == -EINTR)

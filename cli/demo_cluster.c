@@ -367,6 +367,18 @@ int demo_cluster_look(struct demo_cluster *cluster)
     return 0;
 }
 
+void demo_cluster_print_words(const struct demo_cluster *cluster, FILE *out)
+{
+    static const char *const files[] = { "daemon.log", "client.log" };
+    char words[DEMO_WHY_BYTES];
+    for (int node = 1; node <= cluster->nodes; node++)
+        for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+            last_words(cluster, node, files[i], words, sizeof(words));
+            if (words[0])
+                fprintf(out, "node %d, %s:\n%s\n", node, files[i], words);
+        }
+}
+
 /* Wait until none of them runs. False: some still do. */
 static bool wait_all(const pid_t *pids, int count, uint64_t deadline_ns)
 {

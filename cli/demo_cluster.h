@@ -15,6 +15,7 @@
  *                 process that waits for nothing else
  */
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "demo_board.h"
@@ -56,6 +57,9 @@ void demo_cluster_kill_daemon(struct demo_cluster *cluster, int node);
 
 /* 0 while everything that was started runs; otherwise -ECHILD and why, with its last words. */
 int demo_cluster_look(struct demo_cluster *cluster);
+
+/* Print what every daemon and client said last: when something did not come and nobody died. */
+void demo_cluster_print_words(const struct demo_cluster *cluster, FILE *out);
 
 /* Clients were told to quit: wait for them. Errors: -ETIME, -ECHILD and why */
 int demo_cluster_join_clients(struct demo_cluster *cluster, uint64_t deadline_ns);

@@ -2,51 +2,142 @@
 #include "status_table.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
 enum {
     INDENT = 2,
     COLUMNS_MAX = 32,
-    NAME_WIDTH = 24,
-    VALUE_BYTES = 160,
-    PLAIN_ON_A_LINE_MAX = 96,
+    NAME_WIDTH = 22,
+    TEXT_BYTES = 512,
+    INLINE_MAX = 6, /* an object of no more plain members fits on a line */
 };
 
-static bool is_list_of_objects(const json_t *value)
+/* A line under construction; what does not fit is cut. */
+struct text {
+    char value[TEXT_BYTES];
+    size_t used;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int bytes = vsnprintf(text->value + text->used, TEXT_BYTES - text->used, format, args);
+    va_end(args);
+    if (bytes > 0)
+        text->used += (size_t)bytes;
+    if (text->used >= TEXT_BYTES)
+        text->used = TEXT_BYTES - 1;
+}
+
+static bool is_plain(const json_t *value)
+{
+    return !json_is_object(value) && !json_is_array(value);
+}
+
+static bool is_small(json_t *object)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object) || json_object_size(object) > INLINE_MAX)
+        return false;
+    json_object_foreach(object, name, value)
+    {
+        if (!is_plain(value))
+            return false;
+    }
+    return true;
+}
+
+static bool is_table(const json_t *value)
 {
     return json_is_array(value) && json_is_object(json_array_get(value, 0));
 }
 
-/* A value in one line: lists of plain values with commas. */
-static void value_text(char text[VALUE_BYTES], const json_t *value)
+static bool is_nothing(json_t *value)
 {
-    text[0] = 0;
-    if (json_is_string(value)) {
-        snprintf(text, VALUE_BYTES, "%s", json_string_value(value));
-    } else if (json_is_integer(value)) {
-        snprintf(text, VALUE_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    } else if (json_is_real(value)) {
-        snprintf(text, VALUE_BYTES, "%.3f", json_real_value(value));
-    } else if (json_is_boolean(value)) {
-        snprintf(text, VALUE_BYTES, "%s", json_is_true(value) ? "yes" : "no");
-    } else if (json_is_array(value)) {
-        size_t used = 0;
-        for (size_t i = 0; i < json_array_size(value) && used < PLAIN_ON_A_LINE_MAX; i++) {
-            char one[VALUE_BYTES];
-            value_text(one, json_array_get(value, i));
-            used += (size_t)snprintf(text + used, VALUE_BYTES - used, "%s%.*s", i ? ", " : "",
-                                     VALUE_BYTES - PLAIN_ON_A_LINE_MAX - 8, one);
-        }
-    } else {
-        snprintf(text, VALUE_BYTES, "-");
+    const char *name;
+    json_t *inner;
+    if (json_is_array(value))
+        return json_array_size(value) == 0;
+    if (!json_is_object(value))
+        return json_is_null(value) || (json_is_integer(value) && json_integer_value(value) == 0);
+    json_object_foreach(value, name, inner)
+    {
+        if (!is_nothing(inner))
+            return false;
+    }
+    return true;
+}
+
+/* "bytes", "rss_bytes": sizes of memory, better read in larger units. */
+static bool is_size(const char *name)
+{
+    size_t bytes = strlen(name);
+    return bytes >= 5 && strcmp(name + bytes - 5, "bytes") == 0;
+}
+
+static void add_plain(struct text *text, const char *name, const json_t *value)
+{
+    json_int_t number = json_integer_value(value);
+    if (json_is_string(value))
+        add(text, "%s", json_string_value(value));
+    else if (json_is_integer(value) && is_size(name) && number >= 1 << 20)
+        add(text, "%.1f MiB", (double)number / (1 << 20));
+    else if (json_is_integer(value) && is_size(name) && number >= 1 << 10)
+        add(text, "%.1f KiB", (double)number / (1 << 10));
+    else if (json_is_integer(value))
+        add(text, "%" JSON_INTEGER_FORMAT, number);
+    else if (json_is_real(value))
+        add(text, "%.1f", json_real_value(value));
+    else if (json_is_boolean(value))
+        add(text, "%s", json_is_true(value) ? "yes" : "no");
+    else
+        add(text, "-");
+}
+
+/* One of a list on one line: an object is the values of its members, `nodeid:pid`. */
+static void add_item(struct text *text, json_t *item)
+{
+    const char *name, *between = "";
+    json_t *value;
+    if (!json_is_object(item)) {
+        add_plain(text, "", item);
+        return;
+    }
+    json_object_foreach(item, name, value)
+    {
+        add(text, "%s", between);
+        add_plain(text, name, value);
+        between = ":";
     }
 }
 
-static bool is_nothing(const json_t *value)
+static void add_value(struct text *text, const char *name, json_t *value)
 {
-    return (json_is_integer(value) && json_integer_value(value) == 0) || json_is_null(value) ||
-           (json_is_array(value) && json_array_size(value) == 0);
+    const char *inner_name, *between = "";
+    json_t *inner;
+    if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            add(text, "%s", i ? ", " : "");
+            add_item(text, json_array_get(value, i));
+        }
+        return;
+    }
+    if (!json_is_object(value)) {
+        add_plain(text, name, value);
+        return;
+    }
+    json_object_foreach(value, inner_name, inner)
+    {
+        if (is_nothing(inner))
+            continue;
+        add(text, "%s%s ", between, inner_name);
+        add_plain(text, inner_name, inner);
+        between = ", ";
+    }
 }
 
 /* Tables */
@@ -64,72 +155,66 @@ static int find_columns(struct column *columns, json_t *first)
     json_t *value;
     json_object_foreach(first, name, value)
     {
-        if (count < COLUMNS_MAX && !json_is_object(value) && !is_list_of_objects(value))
+        if (count < COLUMNS_MAX)
             columns[count++] = (struct column){ name, (int)strlen(name), json_is_number(value) };
     }
     return count;
 }
 
-static void print_cell(FILE *out, const struct column *column, const char *text)
+static void print_row(FILE *out, const struct column *columns, int count, json_t *row)
 {
-    if (column->number)
-        fprintf(out, "  %*s", column->width, text);
-    else
-        fprintf(out, "  %-*s", column->width, text);
+    fprintf(out, "%*s", INDENT, "");
+    for (int i = 0; i < count; i++) {
+        struct text text = { 0 };
+        if (row)
+            add_value(&text, columns[i].name, json_object_get(row, columns[i].name));
+        else
+            add(&text, "%s", columns[i].name);
+        bool last = i == count - 1;
+        int width = columns[i].number ? columns[i].width : last ? 0 : -columns[i].width;
+        fprintf(out, "%*s%s", width, text.value, last ? "\n" : "  ");
+    }
 }
 
-static void print_table(FILE *out, const json_t *list)
+static void print_table(FILE *out, json_t *list)
 {
     struct column columns[COLUMNS_MAX];
-    char text[VALUE_BYTES];
     int count = find_columns(columns, json_array_get(list, 0));
     for (size_t i = 0; i < json_array_size(list); i++)
         for (int k = 0; k < count; k++) {
-            value_text(text, json_object_get(json_array_get(list, i), columns[k].name));
-            if ((int)strlen(text) > columns[k].width)
-                columns[k].width = (int)strlen(text);
+            struct text text = { 0 };
+            add_value(&text, columns[k].name,
+                      json_object_get(json_array_get(list, i), columns[k].name));
+            if ((int)text.used > columns[k].width)
+                columns[k].width = (int)text.used;
         }
-    for (int k = 0; k < count; k++)
-        print_cell(out, &columns[k], columns[k].name);
-    fputc('\n', out);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        for (int k = 0; k < count; k++) {
-            value_text(text, json_object_get(json_array_get(list, i), columns[k].name));
-            print_cell(out, &columns[k], text);
-        }
-        fputc('\n', out);
-    }
+    print_row(out, columns, count, NULL);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print_row(out, columns, count, json_array_get(list, i));
 }
 
 /* Sections */
 
-static void print_plain(FILE *out, json_t *object, int indent, bool zeros)
+static void print_line(FILE *out, int indent, const char *name, json_t *value)
+{
+    struct text text = { 0 };
+    add_value(&text, name, value);
+    fprintf(out, "%*s%-*s %s\n", indent, "", NAME_WIDTH, name, text.value);
+}
+
+static void print_inside(FILE *out, json_t *object, int indent)
 {
     const char *name;
     json_t *value;
     json_object_foreach(object, name, value)
     {
-        char text[VALUE_BYTES];
-        if (json_is_object(value) || is_list_of_objects(value) || (!zeros && is_nothing(value)))
+        if (is_nothing(value))
             continue;
-        value_text(text, value);
-        fprintf(out, "%*s%-*s %s\n", indent, "", NAME_WIDTH, name, text);
-    }
-}
-
-static void print_section(FILE *out, const char *name, json_t *object, int indent)
-{
-    const char *inner;
-    json_t *value;
-    fprintf(out, "%*s%s\n", indent, "", name);
-    print_plain(out, object, indent + INDENT, false);
-    json_object_foreach(object, inner, value)
-    {
-        if (json_is_object(value)) {
-            print_section(out, inner, value, indent + INDENT);
-        } else if (is_list_of_objects(value)) {
-            fprintf(out, "%*s%s\n", indent + INDENT, "", inner);
-            print_table(out, value);
+        if (json_is_object(value) && !is_small(value)) {
+            fprintf(out, "%*s%s\n", indent, "", name);
+            print_inside(out, value, indent + INDENT);
+        } else {
+            print_line(out, indent, name, value);
         }
     }
 }
@@ -137,16 +222,20 @@ static void print_section(FILE *out, const char *name, json_t *object, int inden
 void status_table_print(FILE *out, const json_t *status)
 {
     const char *name;
-    json_t *value, *object = (json_t *)(uintptr_t)status;
-    print_plain(out, object, 0, true);
+    json_t *value, *object = (json_t *)(uintptr_t)status; /* jansson iterates without const */
     json_object_foreach(object, name, value)
     {
-        if (json_is_object(value)) {
-            fputc('\n', out);
-            print_section(out, name, value, 0);
-        } else if (is_list_of_objects(value)) {
-            fprintf(out, "\n%s\n", name);
+        if (is_plain(value))
+            print_line(out, 0, name, value);
+    }
+    json_object_foreach(object, name, value)
+    {
+        if (is_plain(value))
+            continue;
+        fprintf(out, "\n%s\n", name);
+        if (is_table(value))
             print_table(out, value);
-        }
+        else if (json_is_object(value))
+            print_inside(out, value, INDENT);
     }
 }

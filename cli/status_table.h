@@ -6,14 +6,14 @@
  * status_table.h - a JSON object for people: plain members as lines, lists of objects as tables.
  *
  * Knows:      shapes, not meanings: whatever the daemon adds is shown.
+ * Knows not:  order; members come as the daemon lists them.
  */
 
 #include <stdio.h>
 
 #include <jansson.h>
 
-/* Object members come in their own order; those whose value is 0 or empty in a group of counters
- * are left out. */
+/* Below the top level members that are 0, null or empty are left out: most counters are 0. */
 void status_table_print(FILE *out, const json_t *status);
 
 #endif
