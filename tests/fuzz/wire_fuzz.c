@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "wire_frames.h"
+#include "ring/wire_frames.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

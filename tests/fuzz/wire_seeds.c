@@ -4,7 +4,7 @@
  * wire_seeds.c - writes one good frame of each type to the folder it is given: the corpus the
  * fuzzer starts from. Run it when the wire table changes: wire_seeds tests/fuzz/corpus/wire
  */
-#include "wire_frames.h"
+#include "ring/wire_frames.h"
 
 static int write_seed(const char *folder, const struct frames_sample *sample)
 {
