@@ -153,8 +153,11 @@ CLAIM(a_frame_for_the_ring_reaches_its_members)
     struct cluster c;
     uint32_t ring[4];
     struct transport_caps caps;
+    const struct transport_stats *stats;
+    uint64_t sent;
 
     cluster_open(&c, backend, &(struct options){ .parties = 5 });
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
     c.party[0].tp->ops->query(c.party[0].tp, &caps);
     cr_assert_eq(caps.multicast, c.backend->multicast);
     send_one(&c, 0, frame_make(&c, 0, ZCB_TO_RING, 1, 60, 0, 0));
@@ -174,7 +177,9 @@ CLAIM(a_frame_for_the_ring_reaches_its_members)
         cr_assert_eq(drain(&c, 0, 3), 0);
     }
     c.party[0].tp->ops->members(c.party[0].tp, ring, 1); /* alone */
+    sent = stats->tx_frames;
     send_one(&c, 0, frame_make(&c, 0, ZCB_TO_RING, 3, 60, 0, 0));
+    cr_assert_eq(stats->tx_frames, sent);
     cr_assert_eq(drain(&c, 0, 2), 0);
     cr_assert_eq(drain(&c, 0, 4), 0);
     cluster_close(&c);
