@@ -11,10 +11,10 @@ static struct wire_data *data_of(const struct zcb *frame)
     return (struct wire_data *)(void *)frame->head;
 }
 
-/* Bytes from the end of payload to where the next piece may begin. */
-static uint32_t pad_of(uint32_t payload_bytes)
+/* Where the next piece may begin. */
+static uint32_t aligned(uint32_t bytes)
 {
-    return -payload_bytes & (WIRE_PAYLOAD_ALIGN - 1);
+    return (bytes + WIRE_PAYLOAD_ALIGN - 1) & ~(uint32_t)(WIRE_PAYLOAD_ALIGN - 1);
 }
 
 void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max)
@@ -24,8 +24,8 @@ void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes
     *pack = (struct pack){ .pool = tx_pool };
     pack->room_bytes =
         frame_bytes_max - WIRE_RECOVERY_EXTRA_BYTES - (uint32_t)sizeof(struct wire_data);
-    pack->piece_bytes = (pack->room_bytes - (uint32_t)sizeof(struct wire_chunk)) &
-                        ~(uint32_t)(WIRE_PAYLOAD_ALIGN - 1);
+    pack->piece_bytes = aligned(pack->room_bytes - (uint32_t)sizeof(struct wire_chunk) -
+                                (WIRE_PAYLOAD_ALIGN - 1)); /* down */
 }
 
 /* Frames being filled. */
@@ -44,60 +44,60 @@ static bool open_start(struct pack *pack, struct pack_open *open, bool safe, uin
     return true;
 }
 
-/* Payload at `data` lengthens the last slice instead of making a new one: its owner frees in
- * order, so the first message's cookie protects what follows; control messages have many owners. */
-static bool open_continues(const struct pack_open *open, const struct zcb_slice *payload,
-                           bool control)
+/* Payload lengthens the last slice instead of making a new one: its owner frees in order, so the
+ * first message's cookie protects what follows; control messages have many owners. */
+static bool open_continues(const struct pack_open *open, const struct ring_message *message)
 {
-    if (control || payload->data != open->end)
-        return false;
-    const struct zcb_slice *last = &open->frame->slice[open->frame->slice_count - 1];
-    return payload->arena == last->arena && (last->cookie != 0 || payload->cookie == 0);
+    const struct zcb_slice *payload = &message->payload;
+    return payload->data == open->end && payload->arena == open->arena && !message->control &&
+           (open->counted || payload->cookie == 0);
 }
 
 static bool open_fits(const struct pack *pack, const struct pack_open *open,
-                      const struct ring_message *message)
+                      const struct ring_message *message, bool continues)
 {
-    const struct zcb_slice *payload = &message->payload;
     const struct zcb *frame = open->frame;
-    uint32_t need = (uint32_t)sizeof(struct wire_chunk);
-    if (payload->bytes > 0)
-        need += pad_of(frame->payload_bytes) + payload->bytes;
-    if (open->used + need > pack->room_bytes)
-        return false;
-    if (data_of(frame)->chunk_count == RING_CHUNKS_MAX)
-        return false;
-    if (open->safe != (message->guarantee == GUARANTEE_SAFE))
-        return false;
-    return frame->slice_count < RING_SLICES_MAX || payload->bytes == 0 ||
-           open_continues(open, payload, message->control);
+    uint32_t used = open->used + (uint32_t)sizeof(struct wire_chunk) + message->payload.bytes;
+    return used <= pack->room_bytes && data_of(frame)->chunk_count < RING_CHUNKS_MAX &&
+           open->safe == (message->guarantee == GUARANTEE_SAFE) &&
+           (continues || frame->slice_count < RING_SLICES_MAX || message->payload.bytes == 0);
 }
 
-/* It fits. Padding before it comes from behind the piece before: see struct ring_message. */
+/* Padding comes from behind the piece before: see struct ring_message. */
+static void open_add_slice(struct pack_open *open, const struct zcb_slice *payload, bool control)
+{
+    struct zcb *frame = open->frame;
+    if (frame->slice_count > 0) {
+        struct zcb_slice *last = &frame->slice[frame->slice_count - 1];
+        last->bytes = aligned(last->bytes);
+        frame->payload_bytes = aligned(frame->payload_bytes);
+    }
+    zcb_add_slice(frame, payload);
+    open->arena = payload->arena;
+    open->counted = payload->cookie != 0;
+    open->end = control ? NULL : payload->data + aligned(payload->bytes);
+}
+
+/* `payload` is the message's, or a piece of it, and fits. */
 static void open_add(struct pack_open *open, const struct ring_message *message,
-                     const struct zcb_slice *payload, uint32_t flags)
+                     const struct zcb_slice *payload, uint32_t flags, bool continues)
 {
     struct zcb *frame = open->frame;
     struct wire_data *data = data_of(frame);
     flags |= message->control ? WIRE_CHUNK_CONTROL : 0u;
     data->chunk[data->chunk_count++] =
         wire_chunk_make(payload->bytes, flags, message->port, message->guarantee);
-    open->used += (uint32_t)sizeof(struct wire_chunk);
+    open->used = aligned(open->used + (uint32_t)sizeof(struct wire_chunk) + payload->bytes);
     if (payload->bytes == 0)
         return;
-    uint32_t pad = pad_of(frame->payload_bytes);
-    open->used += pad + payload->bytes;
-    if (open_continues(open, payload, message->control)) {
-        frame->slice[frame->slice_count - 1].bytes += pad + payload->bytes;
-        frame->payload_bytes += pad + payload->bytes;
-    } else {
-        if (pad > 0) {
-            frame->slice[frame->slice_count - 1].bytes += pad;
-            frame->payload_bytes += pad;
-        }
-        zcb_add_slice(frame, payload);
+    if (!continues) {
+        open_add_slice(open, payload, message->control);
+        return;
     }
-    open->end = message->control ? NULL : payload->data + payload->bytes + pad_of(payload->bytes);
+    struct zcb_slice *last = &frame->slice[frame->slice_count - 1];
+    last->bytes = aligned(last->bytes) + payload->bytes;
+    frame->payload_bytes = aligned(frame->payload_bytes) + payload->bytes;
+    open->end += aligned(payload->bytes);
 }
 
 static struct zcb *frame_done(struct zcb *frame)
@@ -151,7 +151,7 @@ static bool whole_cut(struct pack *pack, struct pack_whole *whole, struct pack_o
         piece.data += whole->done;
     piece.offset += whole->done;
     piece.bytes = last ? left : pack->piece_bytes;
-    open_add(open, &whole->message, &piece, flags);
+    open_add(open, &whole->message, &piece, flags, false);
     whole->done += piece.bytes;
     whole->frames_left--;
     pack->pieces += flags != WHOLE_MESSAGE;
@@ -209,12 +209,14 @@ int pack_submit(struct pack *pack, const struct ring_message *message)
         return -EAGAIN; /* B2 */
     if (message->payload.bytes > pack->piece_bytes)
         return submit_bulk(pack, message);
-    if (!pack->open.frame || !open_fits(pack, &pack->open, message)) {
+    bool continues = open_continues(&pack->open, message);
+    if (!pack->open.frame || !open_fits(pack, &pack->open, message, continues)) {
         int error = submit_open(pack, message->guarantee == GUARANTEE_SAFE);
         if (error)
             return error;
+        continues = false;
     }
-    open_add(&pack->open, message, &message->payload, WHOLE_MESSAGE);
+    open_add(&pack->open, message, &message->payload, WHOLE_MESSAGE, continues);
     return 0;
 }
 
@@ -232,7 +234,7 @@ static struct zcb *take_urgent(struct pack *pack)
         pack->urgent_first = (pack->urgent_first + 1) % PACK_URGENT_MAX;
         whole = &pack->urgent[pack->urgent_first];
         if (--pack->urgent_count == 0 || whole->message.payload.bytes > pack->piece_bytes ||
-            !open_fits(pack, &open, &whole->message))
+            !open_fits(pack, &open, &whole->message, false))
             break;
     }
     return frame_done(open.frame);
@@ -364,7 +366,7 @@ static void check_frame(const struct pack *pack, const struct zcb *frame, uint32
         INVARIANT(safe == ((data->flags & WIRE_SAFE) != 0));                          /* B4 */
         INVARIANT(!behind_bulk || wire_chunk_port(chunk) != pack->bulk.message.port); /* B2 */
         if (wire_chunk_bytes(chunk) > 0)
-            end += pad_of(end) + wire_chunk_bytes(chunk);
+            end = aligned(end) + wire_chunk_bytes(chunk);
     }
     INVARIANT(end == bytes); /* B5 */
 }

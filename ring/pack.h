@@ -44,13 +44,14 @@ struct pack_whole {
     uint32_t frames_left; /* that it still needs */
 };
 
-/* A frame being filled. */
+/* A frame being filled. Payload that lies at `end`, in `arena`, makes the last slice longer. */
 struct pack_open {
     struct zcb *frame;  /* NULL: none */
-    uint32_t used;      /* of room_bytes: chunk table and payload */
-    bool safe;          /* of all its messages: B4 */
-    const uint8_t *end; /* payload from here, in the last slice's arena, makes that slice longer;
-                           NULL: it cannot */
+    uint32_t used;      /* of room_bytes: chunk table and payload, rounded up */
+    uint32_t arena;     /* of the last slice */
+    bool counted;       /* the last slice has a cookie */
+    bool safe;          /* all its messages are: B4 */
+    const uint8_t *end; /* NULL: the last slice is a control message's, or there is none */
 };
 
 struct pack {

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <string.h>
+
+/*
+ * Gather: agree on who is there.
+ *
+ * Everybody tells its proc_set and fail_set (JOIN), and adds what the others tell. When all that
+ * are not failed say the same, the representative commits. Who was silent for timer_silence_ns()
+ * fails.
+ *
+ * Departure: a JOIN carries proc_set without fail_set, so that both fit a frame. Departure: LEAVING
+ * fails its sender at once. Departure: nodes none of which was in a ring yet wait a moment for the
+ * others that are configured, so that nodes started together form one ring.
+ */
+
+enum { FORM_MOST_MS = 100, JOIN_GAP_US = 500 };
+
+static struct node_set gather_members(const struct ring *r)
+{
+    return set_minus(r->gather.my_proc_set, r->gather.my_fail_set);
+}
+
+static bool agrees(const struct ring *r, int i)
+{
+    const struct gather *g = &r->gather;
+    return set_has(g->heard, i) && set_equal(g->join_proc[i], g->my_proc_set) &&
+           set_equal(g->join_fail[i], g->my_fail_set);
+}
+
+static bool consensus(const struct ring *r)
+{
+    SET_EACH(i, gather_members(r))
+    {
+        if (i != r->my_index && !agrees(r, i))
+            return false;
+    }
+    return true;
+}
+
+/* When node i counts as silent. Hearsay gets as long as somebody who was heard just then. */
+static uint64_t silent_ns(const struct ring *r, int i)
+{
+    uint64_t heard = max_u64(r->alive_ns[i], r->gather.added_ns[i]) + timer_silence_ns(r);
+    return max_u64(heard, r->gather.start_ns + 2 * timer_unit(r));
+}
+
+static uint64_t disagree_ns(const struct ring *r)
+{
+    return r->gather.change_ns + r->config.detect_ns;
+}
+
+static void consensus_arm(struct ring *r)
+{
+    uint64_t at = disagree_ns(r);
+    SET_EACH(i, gather_members(r))
+    {
+        if (i != r->my_index)
+            at = min_u64(at, silent_ns(r, i));
+    }
+    timer_set(r, TIMER_CONSENSUS, max_u64(at, r->now_ns + NS_PER_MS));
+}
+
+static void say_join(struct ring *r)
+{
+    struct gather *g = &r->gather;
+    g->join_ring_seq[r->my_index] = r->ring_seq_mine;
+    send_join(r, 0);
+    g->sent_ns = r->now_ns;
+    timer_set(r, TIMER_JOIN, r->now_ns + timer_spread(r, g->interval_ns));
+}
+
+/* Our sets grew: everybody must hear it. Several changes at once are one JOIN. */
+static void gather_changed(struct ring *r)
+{
+    struct gather *g = &r->gather;
+    g->change_ns = r->now_ns;
+    g->interval_ns = timer_resend_ns(r);
+    g->consensus_traced = false;
+    if (r->now_ns - g->sent_ns >= JOIN_GAP_US * NS_PER_US)
+        say_join(r);
+    else
+        timer_soon(r, TIMER_JOIN, g->sent_ns + JOIN_GAP_US * NS_PER_US);
+}
+
+static void add_heard_of(struct ring *r, struct node_set set)
+{
+    struct gather *g = &r->gather;
+    SET_EACH(i, set_minus(set, g->my_proc_set))
+    g->added_ns[i] = r->now_ns;
+    g->my_proc_set = set_or(g->my_proc_set, set);
+}
+
+/* Stop whatever is under way; the ring last installed stays ours until the next is. */
+static void leave_state(struct ring *r, enum ring_reason reason)
+{
+    struct node_set aborted = { { 0 } };
+    if (r->state == RING_RECOVERY) {
+        aborted = r->my_ring.memb;
+        recovery_abort(r);
+    } else if (r->state == RING_COMMIT) {
+        aborted = r->my_new_ring.memb;
+    }
+    token_forget(r);
+    timers_clear(r);
+    ring_state_set(r, RING_GATHER, reason);
+
+    struct gather *g = &r->gather;
+    memset(g, 0, sizeof(*g));
+    g->my_proc_set = set_or(set_or(set_of(r->my_index), r->my_ring.memb), aborted);
+    g->my_fail_set = set_and(r->failed_before, g->my_proc_set);
+    g->start_ns = r->now_ns;
+    g->change_ns = r->now_ns;
+    g->interval_ns = timer_resend_ns(r);
+    r->gate_open = false;
+    r->stats.gathers++;
+}
+
+void gather_enter_with(struct ring *r, enum ring_reason reason, int other)
+{
+    leave_state(r, reason);
+    if (other >= 0) {
+        add_heard_of(r, set_of(other));
+        set_remove(&r->gather.my_fail_set, other);
+    }
+    timer_set(r, TIMER_FORM, r->now_ns + min_u64(2 * timer_unit(r), FORM_MOST_MS * NS_PER_MS));
+    ring_seq_want(r, r->ring_seq_mine + RING_SEQ_STEP);
+    say_join(r);
+    consensus_arm(r);
+}
+
+void gather_enter(struct ring *r, enum ring_reason reason)
+{
+    gather_enter_with(r, reason, -1);
+}
+
+/* Nobody here was in a ring, not all have come, and there is time: wait. */
+static bool worth_waiting(const struct ring *r, struct node_set memb)
+{
+    if (set_count(memb) == r->node_count || !timer_armed(r, TIMER_FORM) || r->my_ring.id.seq > 0)
+        return false;
+    SET_EACH(i, memb)
+    {
+        if (r->gather.join_has_ring[i])
+            return false;
+    }
+    return r->now_ns < r->timer_ns[TIMER_FORM];
+}
+
+void gather_try(struct ring *r)
+{
+    struct gather *g = &r->gather;
+    if (r->state != RING_GATHER || r->left || !consensus(r))
+        return;
+    struct node_set memb = gather_members(r);
+    if (!g->consensus_traced)
+        ring_trace_add(r, RING_TRACE_CONSENSUS, (uint64_t)set_count(memb), 0, 0);
+    g->consensus_traced = true;
+    if (set_next(memb, 0) == r->my_index && !worth_waiting(r, memb))
+        commit_start(r, memb);
+}
+
+void gather_expire_join(struct ring *r)
+{
+    if (r->state != RING_GATHER)
+        return;
+    r->gather.interval_ns = timer_longer(r, r->gather.interval_ns);
+    say_join(r);
+}
+
+static void put_out(struct ring *r, int i, uint32_t by)
+{
+    set_add(&r->gather.my_fail_set, i);
+    set_add(&r->failed_before, i);
+    ring_trace_add(r, RING_TRACE_NODE_FAILED, ring_id_of(r, i), by, 0);
+}
+
+/* Totem 1995: consensus timeout, for each node from when it was last heard. */
+void gather_expire_consensus(struct ring *r)
+{
+    if (r->state != RING_GATHER)
+        return;
+    bool disagree = r->now_ns >= disagree_ns(r);
+    struct node_set before = r->gather.my_fail_set;
+    SET_EACH(i, gather_members(r))
+    {
+        bool silent = r->now_ns >= silent_ns(r, i);
+        if (i != r->my_index && (silent || (disagree && !agrees(r, i))))
+            put_out(r, i, r->config.node_id);
+    }
+    if (!set_equal(before, r->gather.my_fail_set))
+        gather_changed(r);
+    else if (disagree)
+        r->gather.change_ns = r->now_ns;
+    gather_try(r);
+    if (r->state == RING_GATHER)
+        consensus_arm(r);
+}
+
+static struct node_set known_ids(const struct ring *r, const uint32_t *id, uint32_t count)
+{
+    struct node_set set = { { 0 } };
+    for (uint32_t i = 0; i < count; i++) {
+        int index = ring_node_index(r, id[i]);
+        if (index >= 0)
+            set_add(&set, index);
+    }
+    return set;
+}
+
+/* Totem 1995: receipt of a join message in gather. */
+static void join_merge(struct ring *r, const struct wire_join *join, int from)
+{
+    struct gather *g = &r->gather;
+    if (set_has(g->my_fail_set, from))
+        return;
+    struct node_set fail = known_ids(r, join->id + join->proc_count, join->fail_count);
+    struct node_set proc = set_or(known_ids(r, join->id, join->proc_count), fail);
+    struct node_set proc_before = g->my_proc_set, fail_before = g->my_fail_set;
+
+    if (!set_has(g->heard, from))
+        ring_trace_add(r, RING_TRACE_JOIN, join->head.sender, 0, 0);
+    set_add(&g->heard, from);
+    g->join_proc[from] = proc;
+    g->join_fail[from] = fail;
+    g->join_ring_seq[from] = join->head.ring_seq;
+    g->join_has_ring[from] = join->head.ring_rep != NODE_NONE;
+
+    add_heard_of(r, set_or(proc, set_of(from)));
+    if (join->flags & WIRE_LEAVING || set_has(fail, r->my_index)) {
+        put_out(r, from, join->head.sender);
+    } else {
+        SET_EACH(i, set_minus(fail, g->my_fail_set))
+        put_out(r, i, join->head.sender);
+    }
+    bool grew = !set_equal(proc_before, g->my_proc_set) || !set_equal(fail_before, g->my_fail_set);
+    if (grew)
+        gather_changed(r);
+    else if (!agrees(r, from)) /* it has not heard what we know */
+        timer_soon(r, TIMER_JOIN, max_u64(r->now_ns, g->sent_ns + NS_PER_MS));
+    gather_try(r);
+    if (r->state == RING_GATHER)
+        consensus_arm(r);
+}
+
+/* Another version, or another size of frames: no ring together. Told once for each start of it. */
+static bool refused(struct ring *r, const struct wire_join *join, int from)
+{
+    bool version = join->version_high < WIRE_VERSION_LOW || join->version_low > WIRE_VERSION_HIGH;
+    bool size = join->frame_bytes_max != r->config.frame_bytes_max;
+    if (!version && !size)
+        return false;
+    r->stats.rx_version += version;
+    r->stats.rx_frame_size += !version;
+    if (r->incarnation[from] != join->incarnation) {
+        uint64_t theirs = version ? join->version_high : join->frame_bytes_max;
+        uint64_t ours = version ? WIRE_VERSION_HIGH : r->config.frame_bytes_max;
+        ring_trace_add(r, RING_TRACE_REFUSED, join->head.sender, theirs, ours);
+        r->incarnation[from] = join->incarnation;
+    }
+    return true;
+}
+
+/* Said before the present ring was formed, or by one that has nothing to do with it. */
+static bool join_stale(const struct ring *r, const struct wire_join *join, int from)
+{
+    const struct configuration *c = r->state == RING_COMMIT ? &r->my_new_ring : &r->my_ring;
+    bool leaving = join->flags & WIRE_LEAVING;
+    bool same_start = r->incarnation[from] == join->incarnation || r->incarnation[from] == 0;
+    if (join->incarnation == r->departed[from])
+        return true;
+    if (r->state == RING_GATHER)
+        return leaving && !same_start;
+    if (!set_has(c->memb, from))
+        return leaving || r->state != RING_OPERATIONAL;
+    if (leaving)
+        return !same_start;
+    return join->head.ring_seq < c->id.seq && same_start;
+}
+
+void join_receive(struct ring *r, const struct wire_join *join)
+{
+    int from = ring_node_index(r, join->head.sender);
+    if (refused(r, join, from))
+        return;
+    if (join->head.ring_seq >= UINT64_MAX / 2) {
+        r->stats.rx_malformed++;
+        return;
+    }
+    if (join_stale(r, join, from)) {
+        r->stats.rx_stale++;
+        return;
+    }
+    bool leaving = join->flags & WIRE_LEAVING;
+    if (leaving)
+        r->departed[from] = join->incarnation;
+    r->incarnation[from] = join->incarnation;
+    if (r->state != RING_GATHER)
+        gather_enter(r, leaving ? RING_REASON_LEAVE : RING_REASON_JOIN);
+    join_merge(r, join, from);
+}
