@@ -53,8 +53,8 @@ enum guarantee {
             invariant_broken(#x, __FILE__, __LINE__); \
     } while (0)
 
-__attribute__((noreturn, cold)) static inline void
-invariant_broken(const char *what, const char *file, int line)
+__attribute__((noreturn, cold)) static inline void invariant_broken(const char *what,
+                                                                    const char *file, int line)
 {
     fprintf(stderr, "invariant broken: %s (%s:%d)\n", what, file, line);
     abort();
