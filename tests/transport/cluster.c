@@ -89,19 +89,35 @@ static uint16_t free_port(const struct sockaddr *any, socklen_t bytes)
     return port;
 }
 
+/* Ports given before may be free again, but not for a second node. */
+static bool given_before(uint16_t port)
+{
+    static uint16_t given[64];
+    static size_t count;
+
+    for (size_t i = 0; i < ARRAY_COUNT(given); i++) {
+        if (given[i] == port)
+            return true;
+    }
+    given[count++ % ARRAY_COUNT(given)] = port;
+    return false;
+}
+
 void free_address(struct transport_node *node, const char *address, uint32_t node_id)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET };
     struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+    bool is_v4 = inet_pton(AF_INET, address, &v4.sin_addr) == 1;
 
     node->node_id = node_id;
     snprintf(node->address, sizeof node->address, "%s", address);
-    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
-        node->port = free_port((struct sockaddr *)&v4, sizeof v4);
-    else if (inet_pton(AF_INET6, address, &v6.sin6_addr) == 1)
-        node->port = free_port((struct sockaddr *)&v6, sizeof v6);
-    if (node->port == 0)
-        cr_skip_test("this kernel has no port to give on %s", address);
+    cr_assert(is_v4 || inet_pton(AF_INET6, address, &v6.sin6_addr) == 1);
+    do {
+        node->port = is_v4 ? free_port((struct sockaddr *)&v4, sizeof v4)
+                           : free_port((struct sockaddr *)&v6, sizeof v6);
+        if (node->port == 0)
+            cr_skip_test("this kernel has no port to give on %s", address);
+    } while (given_before(node->port));
 }
 
 static void address_choose(struct cluster *c, int i)
