@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Off the hot path: the one through pack_submit() keeps its registers. */
+#define COLD __attribute__((noinline))
+
 #define WHOLE_MESSAGE ((uint32_t)(WIRE_CHUNK_FIRST | WIRE_CHUNK_LAST))
 
 static struct wire_data *data_of(const struct zcb *frame)
@@ -64,7 +67,8 @@ static bool open_fits(const struct pack *pack, const struct pack_open *open,
 }
 
 /* Padding comes from behind the piece before: see struct ring_message. */
-static void open_add_slice(struct pack_open *open, const struct zcb_slice *payload, bool control)
+static COLD void open_add_slice(struct pack_open *open, const struct zcb_slice *payload,
+                                bool control)
 {
     struct zcb *frame = open->frame;
     if (frame->slice_count > 0) {
@@ -79,8 +83,8 @@ static void open_add_slice(struct pack_open *open, const struct zcb_slice *paylo
 }
 
 /* `payload` is the message's, or a piece of it, and fits. */
-static void open_add(struct pack_open *open, const struct ring_message *message,
-                     const struct zcb_slice *payload, uint32_t flags, bool continues)
+static inline void open_add(struct pack_open *open, const struct ring_message *message,
+                            const struct zcb_slice *payload, uint32_t flags, bool continues)
 {
     struct zcb *frame = open->frame;
     struct wire_data *data = data_of(frame);
@@ -161,7 +165,7 @@ static bool whole_cut(struct pack *pack, struct pack_whole *whole, struct pack_o
 
 /* Submission. */
 
-static int submit_urgent(struct pack *pack, const struct ring_message *message)
+static COLD int submit_urgent(struct pack *pack, const struct ring_message *message)
 {
     INVARIANT(message->control);
     if (pack->urgent_count == PACK_URGENT_MAX)
@@ -172,7 +176,7 @@ static int submit_urgent(struct pack *pack, const struct ring_message *message)
     return 0;
 }
 
-static int submit_bulk(struct pack *pack, const struct ring_message *message)
+static COLD int submit_bulk(struct pack *pack, const struct ring_message *message)
 {
     INVARIANT(!message->control); /* ring.h: such a control message is urgent */
     if (pack->bulk_busy)
@@ -185,7 +189,7 @@ static int submit_bulk(struct pack *pack, const struct ring_message *message)
 }
 
 /* The open frame takes no more: begin another at the end of the backlog. */
-static int submit_open(struct pack *pack, bool safe)
+static COLD int submit_open(struct pack *pack, bool safe)
 {
     struct pack_open open;
     if (pack->frame_count == PACK_BACKLOG_MAX || !open_start(pack, &open, safe, PACK_RESERVE))

@@ -154,7 +154,7 @@ Test(pack, nothing_waits_at_first)
 Test(pack, small_messages_share_a_frame_and_one_slice)
 {
     cr_assert(zero(int, submit(message_at(64, 5, 1))));
-    cr_assert(zero(int, submit(message_at(72, 16, 2))));
+    cr_assert(zero(int, submit(message_at(72, 13, 2))));
     cr_assert(zero(int, submit(message_at(88, 3, 1))));
     cr_assert(eq(u32, pack_backlog(&pack), 1));
     struct zcb *frame = take();
