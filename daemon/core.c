@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * core.c - the poll core's making, its thread, and when that sleeps.
+ */
+#include "core_inner.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    IPV4_BYTES = 28, /* IP and UDP */
+    IPV6_BYTES = 48,
+    FRAME_ALIGN = 8,
+    WAITING_LEAST = 64 * 1024,
+    DOORBELL_COMMAND = UINT16_MAX, /* epoll data: above all slots */
+    DOORBELL_TRANSPORT,
+    SLEEP_EVENTS = 64,
+    /* A client that takes events without giving leases back rings no bell. */
+    SLEEP_OWED_NS = 2 * NS_PER_MS,
+    SLEEP_BLIND_NS = NS_PER_MS, /* a transport without a descriptor */
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static int fail(char *why, size_t why_bytes, const char *what, int error)
+{
+    snprintf(why, why_bytes, "poll core: %s: %s", what, strerror(-error));
+    return error;
+}
+
+static uint32_t frame_bytes(const struct config *config)
+{
+    uint32_t headers = IPV4_BYTES;
+    for (int i = 0; i < config->node_count; i++) {
+        if (strchr(config->nodes[i].address, ':'))
+            headers = IPV6_BYTES;
+    }
+    return (config->netmtu - headers) / FRAME_ALIGN * FRAME_ALIGN;
+}
+
+static int create_pools(struct core *core, const struct core_config *config)
+{
+    uint32_t slot_bytes = (uint32_t)align_up(frame_bytes(core->config), CACHE_LINE_BYTES);
+    uint32_t count = (uint32_t)(config->rx_arena->bytes / slot_bytes);
+    int error = zcb_pool_create(&core->rx_pool, config->rx_arena, 0, slot_bytes, count, 1);
+    if (error)
+        return error;
+    error = zcb_arena_create(&core->tx_arena, "synchrotron-heads", CORE_TX_FRAMES * RING_HEAD_BYTES,
+                             CORE_TX_ARENA, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
+    if (error)
+        return error;
+    error = zcb_pool_create(&core->tx_pool, &core->tx_arena, 0, RING_HEAD_BYTES, CORE_TX_FRAMES,
+                            RING_SLICES_MAX);
+    if (error)
+        return error;
+    core->tx_pool.retain = segment_retain;
+    core->tx_pool.release = segment_release;
+    core->rx_reserve = min_u32(count / 16, CORE_RX_RESERVE_MAX);
+    core->client_frames_max =
+        core->config->client_frames_max ? core->config->client_frames_max : count / 2;
+    core->private_bytes += core->rx_pool.frame_bytes * count + core->tx_arena.bytes +
+                           core->tx_pool.frame_bytes * CORE_TX_FRAMES;
+    return 0;
+}
+
+static int open_transport(struct core *core, const struct core_config *config, char *why,
+                          size_t why_bytes)
+{
+    const struct config *c = core->config;
+    struct transport_config tc = {
+        .node_id = c->node_id,
+        .nodes = c->nodes,
+        .node_count = c->node_count,
+        .frame_bytes_max = frame_bytes(c),
+        .multicast = c->multicast[0] ? c->multicast : NULL,
+        .multicast_port = c->port,
+        .multicast_ttl = c->multicast_ttl,
+        .rx_pool = &core->rx_pool,
+        .rx_reserve = core->rx_reserve / 4, /* for lists and views */
+        .socket_bytes = c->socket_bytes,
+    };
+    int error = config->transport->open(&core->transport, &tc, why, why_bytes);
+    if (error == 0)
+        core->transport->ops->query(core->transport, &core->caps);
+    return error;
+}
+
+static int create_ring(struct core *core, const struct core_config *config, char *why,
+                       size_t why_bytes)
+{
+    const struct config *c = core->config;
+    uint32_t nodes[NODE_COUNT_MAX];
+    for (int i = 0; i < c->node_count; i++)
+        nodes[i] = c->nodes[i].node_id;
+    struct ring_config rc = {
+        .node_id = c->node_id,
+        .cluster_tag = c->cluster_tag,
+        .nodes = nodes,
+        .node_count = c->node_count,
+        .ring_seq = config->ring_seq,
+        .incarnation = config->incarnation,
+        .seed = config->incarnation ^ ((uint64_t)c->node_id << 32),
+        .detect_ns = c->detect_ms * NS_PER_MS,
+        .frame_bytes_max = min_u32(core->caps.frame_bytes_max, frame_bytes(c)),
+        .window_frames = c->window_frames,
+        .personal_frames = c->personal_frames,
+        .accelerated_frames = c->accelerated_frames,
+        .park = true,
+        .tx_pool = &core->tx_pool,
+    };
+    size_t bytes = ring_bytes(&rc);
+    core->ring_memory = aligned_alloc(CACHE_LINE_BYTES, align_up(bytes, CACHE_LINE_BYTES));
+    if (!core->ring_memory)
+        return fail(why, why_bytes, "no memory for the ring", -ENOMEM);
+    core->private_bytes += bytes;
+    const char *field = "";
+    int error = ring_init(&core->ring, core->ring_memory, &rc, clock_ns(), &field);
+    if (error)
+        snprintf(why, why_bytes, "poll core: the ring does not accept its %s", field);
+    core->clients.small_bytes = rc.frame_bytes_max - 192; /* heads, chunk, recovery */
+    int failed =
+        groups_create(&core->groups, c->node_id, nodes, c->node_count, &core_groups_ops, core);
+    return error ? error : failed;
+}
+
+static int create_clients(struct core *core, const struct core_config *config)
+{
+    const struct config *c = core->config;
+    uint32_t small_bytes = core->clients.small_bytes;
+    uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 2);
+    int error = clients_create(&core->clients, config->clients_max);
+    if (error)
+        return error;
+    core->clients.ring = core->ring;
+    core->clients.deliver = &core->deliver;
+    core->clients.groups = &core->groups;
+    core->clients.stats = &core->stats;
+    core->clients.post = core_post;
+    core->clients.context = core;
+    core->clients.message_bytes_max = c->message_bytes_max;
+    core->clients.small_bytes = small_bytes;
+    core->private_bytes += waiting * sizeof(struct waiting) + CONTROL_BYTES + sizeof(*core) +
+                           core->rx_pool.count * 2 * sizeof(uint32_t);
+    return deliver_create(&core->deliver, &core->rx_pool, config->clients_max, waiting,
+                          &core->stats, &core_deliver_ops, core);
+}
+
+static int watch_fd(struct core *core, int fd, uint64_t data)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = data };
+    return epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+static int create_queues(struct core *core)
+{
+    core->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    core->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (core->command_fd < 0 || core->event_fd < 0 || core->epoll_fd < 0)
+        return -errno;
+    int error = spsc_pair_create(&core->commands, sizeof(struct core_command), CORE_COMMANDS);
+    if (error == 0)
+        error = spsc_pair_create(&core->events, sizeof(struct core_event), CORE_EVENTS);
+    if (error == 0)
+        error = watch_fd(core, core->command_fd, DOORBELL_COMMAND);
+    if (error == 0 && core->caps.sleep_fd >= 0)
+        error = watch_fd(core, core->caps.sleep_fd, DOORBELL_TRANSPORT);
+    return error;
+}
+
+static bool decides_to_spin(const struct config *config)
+{
+    if (config->poll == POLL_AUTO)
+        return config->poll_cpu >= 0 && sysconf(_SC_NPROCESSORS_ONLN) > 2;
+    return config->poll == POLL_SPIN;
+}
+
+int core_create(struct core **out, const struct core_config *config, char *why, size_t why_bytes)
+{
+    struct core *core = aligned_alloc(CACHE_LINE_BYTES, align_up(sizeof(*core), CACHE_LINE_BYTES));
+    if (!core)
+        return fail(why, why_bytes, "no memory", -ENOMEM);
+    memset(core, 0, sizeof(*core));
+    core->command_fd = core->event_fd = core->epoll_fd = core->tx_arena.fd = -1;
+    core->config = config->config;
+    core->words = config->words;
+    core->spin = decides_to_spin(config->config);
+    int error = create_pools(core, config);
+    if (error) {
+        fail(why, why_bytes, "no memory for frames", error);
+        goto destroy;
+    }
+    error = open_transport(core, config, why, why_bytes);
+    if (error)
+        goto destroy;
+    error = create_ring(core, config, why, why_bytes);
+    if (error)
+        goto destroy;
+    error = create_clients(core, config);
+    if (error == 0)
+        error = create_queues(core);
+    if (error) {
+        fail(why, why_bytes, "no memory or descriptors", error);
+        goto destroy;
+    }
+    *out = core;
+    return 0;
+destroy:
+    core_destroy(core);
+    return error;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void core_destroy(struct core *core)
+{
+    if (core->started) {
+        core->started = false;
+        pthread_join(core->thread, NULL);
+    }
+    clients_detach(&core->clients); /* channels may be unmapped by now */
+    if (core->transport)
+        core->transport->ops->close(core->transport);
+    deliver_destroy(&core->deliver);
+    clients_destroy(&core->clients);
+    groups_destroy(&core->groups);
+    while (core->late_first) {
+        struct late_event *late = core->late_first;
+        core->late_first = late->next;
+        free(late);
+    }
+    spsc_pair_destroy(&core->commands);
+    spsc_pair_destroy(&core->events);
+    /* The ring still holds frames, and does not outlive them: the pools go as they are. */
+    free(core->rx_pool.frames);
+    free(core->tx_pool.frames);
+    free(core->ring_memory);
+    zcb_arena_destroy(&core->tx_arena);
+    close_fd(core->command_fd);
+    close_fd(core->event_fd);
+    close_fd(core->epoll_fd);
+    free(core);
+}
+
+int core_command(struct core *core, const struct core_command *command)
+{
+    if (spsc_room(&core->commands.producer) <= 0)
+        return -EAGAIN;
+    *(struct core_command *)spsc_next(&core->commands.producer) = *command;
+    spsc_publish(&core->commands.producer);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in core_sleep() */
+    if (atomic_load_explicit(&core->words->asleep, memory_order_relaxed))
+        (void)!write(core->command_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    return 0;
+}
+
+bool core_event(struct core *core, struct core_event *event)
+{
+    if (spsc_waiting(&core->events.consumer) <= 0) {
+        (void)!read(core->event_fd, &(uint64_t){ 0 }, sizeof(uint64_t));
+        if (spsc_waiting(&core->events.consumer) <= 0)
+            return false;
+    }
+    *event = *(const struct core_event *)spsc_take(&core->events.consumer);
+    spsc_release(&core->events.consumer);
+    return true;
+}
+
+int core_event_fd(const struct core *core)
+{
+    return core->event_fd;
+}
+
+/* One write for all events of a turn. */
+static void ring_bell(struct core *core)
+{
+    if (core->events_new)
+        (void)!write(core->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    core->events_new = false;
+}
+
+/* Does any client owe us something that it may give without a bell? */
+static bool owed(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->clients.count; i++) {
+        const struct outlet *o = &core->clients.list[i]->outlet;
+        if (o->waiting_count > 0 || o->leases_out > CHAN_LEASE_COUNT / 2)
+            return true;
+    }
+    return core->stats.backlog_events > 0 || core->blocked || core->pressure_ns != 0;
+}
+
+static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
+{
+    uint64_t until = ring_deadline_ns(core->ring);
+    if (core->stopping)
+        until = min_u64(until, core->stop_deadline_ns);
+    if (owed(core))
+        until = min_u64(until, now_ns + SLEEP_OWED_NS);
+    if (core->caps.sleep_fd < 0)
+        until = min_u64(until, now_ns + SLEEP_BLIND_NS);
+    if (until == NS_NEVER)
+        return NS_PER_S;
+    return until > now_ns ? until - now_ns : 0;
+}
+
+static void drain_doorbell(struct core *core, const struct epoll_event *event)
+{
+    uint8_t bytes[256];
+    const struct client *c = clients_find(&core->clients, (uint32_t)event->data.u64);
+    if (!c)
+        return;
+    int fd = c->setup.wake_socket;
+    if (event->events & (EPOLLHUP | EPOLLERR))
+        (void)epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* it would ring for ever */
+    else
+        (void)!recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT); /* what is left rings again */
+}
+
+static void drain_doorbells(struct core *core, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u64 == DOORBELL_COMMAND)
+            (void)!read(core->command_fd, &(uint64_t){ 0 }, sizeof(uint64_t));
+        else if (events[i].data.u64 < DOORBELL_COMMAND)
+            drain_doorbell(core, &events[i]);
+    }
+}
+
+void core_sleep(struct core *core)
+{
+    struct epoll_event events[SLEEP_EVENTS];
+    atomic_store_explicit(&core->words->asleep, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever pushes, then looks at asleep */
+    if (!clients_have_work(&core->clients) && spsc_waiting(&core->commands.consumer) == 0) {
+        uint64_t ns = sleep_ns(core, clock_ns());
+        struct timespec timeout = { .tv_sec = (time_t)(ns / NS_PER_S),
+                                    .tv_nsec = (long)(ns % NS_PER_S) };
+        core->stats.sleeps++;
+        int count = epoll_pwait2(core->epoll_fd, events, SLEEP_EVENTS, &timeout, NULL);
+        if (count > 0)
+            drain_doorbells(core, events, count);
+    }
+    atomic_store_explicit(&core->words->asleep, 0, memory_order_relaxed);
+}
+
+static void pin(const struct core *core)
+{
+    cpu_set_t set;
+    if (core->config->poll_cpu < 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)core->config->poll_cpu, &set);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish: config checked it */
+}
+
+static void *run(void *context)
+{
+    struct core *core = context;
+    uint64_t yield_ns = core->config->poll_yield_us * NS_PER_US;
+    pin(core);
+    core->work_ns = clock_ns();
+    while (!core->stopped) {
+        uint64_t now_ns = clock_ns();
+        bool worked = core_turn(core, now_ns);
+        ring_bell(core);
+        if (worked)
+            core->work_ns = now_ns;
+        else if (core->spin)
+            continue;
+        else if (now_ns - core->work_ns < yield_ns)
+            sched_yield();
+        else
+            core_sleep(core);
+    }
+    return NULL;
+}
+
+int core_start(struct core *core)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the control thread's */
+    int error = pthread_create(&core->thread, NULL, run, core);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    core->started = error == 0;
+    return -error;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DAEMON_CORE_INNER_H
+#define DAEMON_CORE_INNER_H
+
+/*
+ * core_inner.h - the poll core from the inside: all its parts, and one turn of it. Without the
+ * thread it runs just as well: a test calls core_turn() with the time it likes.
+ *
+ * Knows:      who calls whom in a turn.
+ * Invariants: I1  a ring_out is drained before the next call into the ring
+ *             I2  frames go to the transport in the order the ring gave them
+ *             I3  every event for the control thread gets there, in order: behind the queue is a
+ *                 list that grows, because the control thread may be stopped for a while
+ */
+
+#include <pthread.h>
+
+#include "clients.h"
+#include "core.h"
+#include "views.h"
+
+enum {
+    CORE_COMMANDS = 1024,
+    CORE_EVENTS = 1024,
+    CORE_TX_FRAMES = 2048,
+    CORE_TX_WAITING = 1024, /* frames the transport did not take yet */
+    CORE_TX_ARENA = UINT32_MAX - 1,
+    CORE_MORE_MAX = 16, /* calls of the ring in one turn for one burst */
+    CORE_RX_RESERVE_MAX = 2048,
+};
+
+struct late_event { /* I3 */
+    struct late_event *next;
+    struct core_event event;
+};
+
+struct core {
+    const struct config *config;
+    struct chan_core *words;
+    struct core_stats stats;
+    struct zcb_arena tx_arena;
+    struct zcb_pool rx_pool, tx_pool;
+    uint32_t rx_reserve; /* the ring is told of free frames above these */
+    struct transport *transport;
+    struct transport_caps caps;
+    struct ring *ring;
+    void *ring_memory;
+    struct ring_out out;
+    bool more; /* the ring asked to be called again */
+    struct zcb *tx_waiting[CORE_TX_WAITING];
+    uint32_t tx_first, tx_count;
+    struct groups groups;
+    struct deliver deliver;
+    struct clients clients;
+    uint64_t now_ns; /* of the turn under way */
+    /* slow.c */
+    uint64_t watch_ns, pressure_ns;
+    uint32_t client_frames_max;
+    bool blocked;
+    /* CORE_STOP */
+    bool stopping, stopped, broken;
+    uint64_t stop_tag, stop_deadline_ns;
+    /* the two queues */
+    struct spsc_pair commands, events;
+    struct late_event *late_first, *late_last;
+    bool events_new;
+    int command_fd, event_fd, epoll_fd;
+    /* the thread */
+    bool spin, started;
+    pthread_t thread;
+    uint64_t work_ns, private_bytes;
+};
+
+/* One turn; true when anything was done. */
+bool core_turn(struct core *core, uint64_t now_ns);
+
+/* Sleep until something happens, or somebody has something for us already. */
+void core_sleep(struct core *core);
+
+/* What the last call into the ring gave: I1. */
+void core_drain(struct core *core);
+bool core_may_call_ring(const struct core *core);
+
+/* Commands that wait. True: there were some. */
+bool core_commands(struct core *core);
+
+/* I3 */
+void core_post(void *context, const struct core_event *event);
+
+/* slow.c: quotas and who must go. */
+void core_watch(struct core *core);
+bool core_relieve(void *context);
+
+/* What CORE_STATUS answers. */
+void core_status_fill(const struct core *core, struct core_status *status);
+
+extern const struct groups_ops core_groups_ops;
+extern const struct deliver_ops core_deliver_ops;
+
+#endif

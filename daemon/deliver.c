@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "deliver.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int deliver_create(struct deliver *d, struct zcb_pool *rx_pool, uint32_t clients_max,
+                   uint32_t waiting_count, struct core_stats *stats, const struct deliver_ops *ops,
+                   void *context)
+{
+    *d = (struct deliver){
+        .rx_pool = rx_pool,
+        .ops = ops,
+        .context = context,
+        .stats = stats,
+        .waiting_count = waiting_count,
+        .waiting_free = waiting_count,
+    };
+    d->waiting = calloc(waiting_count, sizeof(*d->waiting));
+    d->in_frame = calloc(clients_max, sizeof(*d->in_frame));
+    d->to_publish = calloc(clients_max, sizeof(*d->to_publish));
+    if (!d->waiting || !d->in_frame || !d->to_publish || loans_create(&d->loans, rx_pool) != 0) {
+        deliver_destroy(d);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < waiting_count; i++)
+        d->waiting[i].next = i + 1 < waiting_count ? i + 1 : WAITING_NONE;
+    return 0;
+}
+
+void deliver_destroy(struct deliver *d)
+{
+    loans_destroy(&d->loans);
+    free(d->waiting);
+    free(d->in_frame);
+    free(d->to_publish);
+    *d = (struct deliver){ 0 };
+}
+
+void outlet_init(struct outlet *o, struct client *client, const struct core_client_setup *setup)
+{
+    struct chan_down *down = setup->down;
+    struct chan_up *up = setup->up;
+    *o = (struct outlet){
+        .client = client,
+        .frame_lease = CHAN_LEASE_NONE,
+        .drain_lease = CHAN_LEASE_NONE,
+        .waiting_first = WAITING_NONE,
+        .waiting_last = WAITING_NONE,
+        .lease_free_count = CHAN_LEASE_COUNT,
+        .wake = setup->wake,
+        .event_head = &up->words.event_head,
+        .wake_socket = setup->wake_socket,
+    };
+    for (uint32_t i = 0; i < CHAN_LEASE_COUNT; i++)
+        o->lease_free[i] = (uint16_t)(CHAN_LEASE_COUNT - 1 - i);
+    spsc_producer_init(&o->events, down->event, sizeof(struct chan_event), CHAN_EVENT_COUNT,
+                       &down->event_tail, &up->words.event_head);
+    spsc_consumer_init(&o->done, up->done, sizeof(uint32_t), CHAN_DONE_COUNT, &up->words.done_tail,
+                       &down->done_head);
+}
+
+static uint32_t lease_take(struct outlet *o, loan_word loan)
+{
+    uint32_t lease = o->lease_free[--o->lease_free_count];
+    o->lease[lease] = loan;
+    o->leases_out++;
+    return lease;
+}
+
+static void lease_give_back(struct deliver *d, struct outlet *o, uint32_t lease)
+{
+    loan_word loan = o->lease[lease];
+    o->lease[lease] = 0;
+    o->lease_free[o->lease_free_count++] = (uint16_t)lease;
+    o->leases_out--;
+    o->frames_out -= loan_frames(&d->loans, loan);
+    loan_drop(&d->loans, loan);
+}
+
+static void borrow(struct deliver *d, struct outlet *o, loan_word loan)
+{
+    loan_hold(&d->loans, loan);
+    o->frames_out += loan_frames(&d->loans, loan);
+}
+
+void deliver_begin(struct deliver *d, struct zcb *frame)
+{
+    INVARIANT(!d->frame && d->in_frame_count == 0);
+    d->frame = frame;
+    d->serial++;
+}
+
+/* The first event of this frame for this client: where do they all go? */
+static void outlet_begin(struct deliver *d, struct outlet *o)
+{
+    o->serial = d->serial;
+    o->frame_last = NULL;
+    o->frame_held = false;
+    o->mode = OUTLET_SILENT;
+    if (o->silent)
+        return;
+    int room = spsc_room(&o->events);
+    if (room < 0) {
+        d->ops->evict(d->context, o->client, CORE_OFFENCE_EVENT_HEAD,
+                      atomic_load_explicit(o->event_head, memory_order_relaxed));
+        return;
+    }
+    bool direct = o->waiting_count == 0 && room >= DELIVER_FRAME_EVENTS &&
+                  o->lease_free_count >= DELIVER_FRAME_EVENTS;
+    o->mode = direct ? OUTLET_DIRECT : OUTLET_WAIT;
+    d->in_frame[d->in_frame_count++] = o;
+}
+
+static void publish_later(struct deliver *d, struct outlet *o)
+{
+    if (o->published)
+        return;
+    o->published = true;
+    d->to_publish[d->to_publish_count++] = o;
+}
+
+void deliver_end(struct deliver *d)
+{
+    for (uint32_t i = 0; i < d->in_frame_count; i++) {
+        struct outlet *o = d->in_frame[i];
+        if (o->frame_last)
+            o->frame_last->flags |= CHAN_LEASE_END;
+        if (o->mode == OUTLET_DIRECT)
+            publish_later(d, o);
+        o->frame_lease = CHAN_LEASE_NONE;
+        o->frame_last = NULL;
+        o->frame_held = false;
+    }
+    d->in_frame_count = 0;
+    d->frame = NULL;
+}
+
+/* A place at the end of the backlog. NULL: the client was silenced, being the worst laggard. */
+static struct waiting *wait_append(struct deliver *d, struct outlet *o)
+{
+    while (d->waiting_free == 0 && d->ops->relieve(d->context))
+        ;
+    if (o->mode == OUTLET_SILENT)
+        return NULL;
+    INVARIANT(d->waiting_free > 0); /* whoever holds one can be silenced */
+    uint32_t index = d->waiting_free_first;
+    struct waiting *entry = &d->waiting[index];
+    d->waiting_free_first = entry->next;
+    d->waiting_free--;
+    entry->next = WAITING_NONE;
+    if (o->waiting_count++ == 0)
+        o->waiting_first = index;
+    else
+        d->waiting[o->waiting_last].next = index;
+    o->waiting_last = index;
+    d->stats->backlog_events++;
+    d->stats->backlog_events_max = max_u64(d->stats->backlog_events_max, d->stats->backlog_events);
+    return entry;
+}
+
+static struct waiting wait_pop(struct deliver *d, struct outlet *o)
+{
+    uint32_t index = o->waiting_first;
+    struct waiting entry = d->waiting[index];
+    o->waiting_first = entry.next;
+    if (--o->waiting_count == 0)
+        o->waiting_last = WAITING_NONE;
+    d->waiting[index].next = d->waiting_free_first;
+    d->waiting_free_first = index;
+    d->waiting_free++;
+    d->stats->backlog_events--;
+    return entry;
+}
+
+/* A message that lies in the frame. */
+static void give_message(struct deliver *d, struct outlet *o, const struct chan_event *event)
+{
+    if (o->serial != d->serial)
+        outlet_begin(d, o);
+    struct chan_event *place;
+    if (o->mode == OUTLET_DIRECT) {
+        place = spsc_next(&o->events);
+        *place = *event;
+        if (event->bytes > 0) {
+            if (o->frame_lease == CHAN_LEASE_NONE) {
+                borrow(d, o, loan_of_frame(d->frame));
+                o->frame_lease = lease_take(o, loan_of_frame(d->frame));
+            }
+            place->lease = o->frame_lease;
+        }
+    } else {
+        struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o) : NULL;
+        if (!entry)
+            return;
+        if (event->bytes > 0 && !o->frame_held) {
+            borrow(d, o, loan_of_frame(d->frame));
+            o->frame_held = true;
+        }
+        entry->event = *event;
+        entry->loan = event->bytes > 0 ? loan_of_frame(d->frame) : 0;
+        place = &entry->event;
+    }
+    if (event->bytes > 0)
+        o->frame_last = place;
+}
+
+void deliver_one(struct deliver *d, struct outlet *o, const struct chan_event *event,
+                 loan_word loan)
+{
+    if (o->serial != d->serial)
+        outlet_begin(d, o);
+    if (o->mode == OUTLET_DIRECT) {
+        borrow(d, o, loan);
+        struct chan_event *place = spsc_next(&o->events);
+        *place = *event;
+        place->lease = lease_take(o, loan);
+        place->flags |= CHAN_LEASE_END;
+        return;
+    }
+    struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o) : NULL;
+    if (!entry)
+        return;
+    borrow(d, o, loan);
+    entry->event = *event;
+    entry->event.flags |= CHAN_LEASE_END;
+    entry->loan = loan;
+}
+
+static void count_out(struct deliver *d, struct outlet *o, uint32_t bytes)
+{
+    o->messages++;
+    o->bytes += bytes;
+    d->stats->messages_out++;
+    d->stats->bytes_out += bytes;
+}
+
+static struct chan_event message_event(const struct member *sender, uint32_t bytes)
+{
+    return (struct chan_event){
+        .kind = CHAN_MESSAGE,
+        .bytes = bytes,
+        .lease = CHAN_LEASE_NONE,
+        .nodeid = sender->node_id,
+        .pid = sender->pid,
+    };
+}
+
+static void whole_message(struct deliver *d, const struct member *sender,
+                          const struct ring_piece *piece)
+{
+    struct group *group = sender->group;
+    struct chan_event event = message_event(sender, piece->payload.bytes);
+    if (event.bytes > 0) {
+        event.arena = piece->payload.arena;
+        event.offset = piece->payload.offset;
+    }
+    for (uint32_t i = 0; i < group->local_count; i++) {
+        struct outlet *o = client_outlet(group->local[i]);
+        give_message(d, o, &event);
+        count_out(d, o, event.bytes);
+    }
+}
+
+static void partial_void(struct deliver *d, struct partial *partial)
+{
+    if (!partial->active)
+        return;
+    list_void(&d->loans, &partial->list);
+    if (partial->record)
+        record_drop(partial->record);
+    *partial = (struct partial){ 0 };
+    d->stats->pieces_void++;
+}
+
+void deliver_void_partials(struct deliver *d)
+{
+    for (int i = 0; i < NODE_COUNT_MAX; i++)
+        partial_void(d, &d->partial[i]);
+}
+
+static void partial_start(struct deliver *d, struct partial *partial,
+                          const struct ring_piece *piece)
+{
+    partial_void(d, partial);
+    partial->active = true;
+    partial->port = piece->port;
+    partial->own = d->frame->pool != d->rx_pool;
+    if (!partial->own)
+        return;
+    partial->arena = piece->payload.arena;
+    partial->offset = piece->payload.offset;
+    partial->record = record_of_cookie(piece->payload.cookie);
+    record_hold(partial->record); /* and with it all behind it: M2 */
+}
+
+static void partial_add(struct deliver *d, struct partial *partial, const struct ring_piece *piece)
+{
+    /* Ours lies in its segment as one run; others' in the frames that bring it. */
+    if (!partial->own && !partial->broken) {
+        int error = d->frame->pool == d->rx_pool ? -ENOBUFS : -EXDEV;
+        while (error == -ENOBUFS) {
+            error = list_add(&d->loans, &partial->list, &piece->payload, d->frame);
+            if (error && !d->ops->relieve(d->context))
+                break;
+        }
+        partial->broken = error != 0;
+    }
+    partial->bytes += piece->payload.bytes;
+}
+
+/* The event of a message whose pieces are all here, to every local member of the group. */
+static void pieces_complete(struct deliver *d, const struct member *sender, struct partial *partial)
+{
+    struct group *group = sender->group;
+    struct chan_event event = message_event(sender, (uint32_t)partial->bytes);
+    loan_word loan;
+    if (partial->own) {
+        loan = loan_of_record(partial->record);
+        event.arena = partial->arena;
+        event.offset = partial->offset;
+    } else {
+        event.arena = d->rx_pool->arena;
+        event.offset = zcb_slot_offset(partial->list.first);
+        event.flags = CHAN_LISTED;
+        loan = list_finish(&d->loans, &partial->list);
+    }
+    for (uint32_t i = 0; i < group->local_count; i++) {
+        struct outlet *o = client_outlet(group->local[i]);
+        deliver_one(d, o, &event, loan);
+        count_out(d, o, event.bytes);
+    }
+    loan_drop(&d->loans, loan);
+    *partial = (struct partial){ 0 };
+}
+
+/* Nothing is dropped in silence: whoever should have had it must go. */
+static void evict_readers(struct deliver *d, const struct group *group)
+{
+    for (uint32_t i = 0; i < group->local_count; i++) {
+        if (!client_outlet(group->local[i])->silent)
+            d->ops->evict(d->context, group->local[i], CORE_OFFENCE_SLOW, 0);
+    }
+}
+
+static __attribute__((noinline)) void a_piece(struct deliver *d, const struct member *sender,
+                                              struct partial *partial,
+                                              const struct ring_piece *piece)
+{
+    if (piece->first)
+        partial_start(d, partial, piece);
+    if (!partial->active || partial->port != piece->port) {
+        d->stats->pieces_void++;
+        return;
+    }
+    partial_add(d, partial, piece);
+    if (!piece->last)
+        return;
+    if (partial->broken || partial->bytes > UINT32_MAX) {
+        evict_readers(d, sender->group);
+        partial_void(d, partial);
+    } else {
+        pieces_complete(d, sender, partial);
+    }
+}
+
+void deliver_piece(struct deliver *d, const struct member *member, uint32_t node_index,
+                   const struct ring_piece *piece)
+{
+    if (piece->first && piece->last)
+        whole_message(d, member, piece);
+    else
+        a_piece(d, member, &d->partial[node_index], piece);
+}
+
+struct zcb *deliver_frame_get(struct deliver *d)
+{
+    struct zcb *frame;
+    while (!(frame = zcb_get(d->rx_pool, ZCB_HELD_EVENT)) && d->ops->relieve(d->context))
+        ;
+    return frame;
+}
+
+void deliver_drain(struct deliver *d, struct outlet *o)
+{
+    int room = spsc_room(&o->events);
+    if (room < 0) {
+        d->ops->evict(d->context, o->client, CORE_OFFENCE_EVENT_HEAD,
+                      atomic_load_explicit(o->event_head, memory_order_relaxed));
+        return;
+    }
+    bool some = false;
+    for (; room > 0 && o->waiting_count > 0 && o->lease_free_count > 0; room--) {
+        struct waiting entry = wait_pop(d, o);
+        if (entry.loan && loan_is_frame(entry.loan) && entry.event.kind == CHAN_MESSAGE) {
+            if (o->drain_lease == CHAN_LEASE_NONE)
+                o->drain_lease = lease_take(o, entry.loan);
+            entry.event.lease = o->drain_lease;
+            if (entry.event.flags & CHAN_LEASE_END)
+                o->drain_lease = CHAN_LEASE_NONE;
+        } else if (entry.loan) {
+            entry.event.lease = lease_take(o, entry.loan);
+        }
+        *(struct chan_event *)spsc_next(&o->events) = entry.event;
+        some = true;
+    }
+    if (some)
+        publish_later(d, o);
+}
+
+enum core_offence deliver_done(struct deliver *d, struct outlet *o, uint64_t *value)
+{
+    int waiting = spsc_waiting(&o->done);
+    if (waiting < 0) {
+        *value = atomic_load_explicit(o->done.tail_shared, memory_order_relaxed);
+        return CORE_OFFENCE_DONE_TAIL;
+    }
+    if (waiting == 0)
+        return CORE_OFFENCE_NONE;
+    for (; waiting > 0; waiting--) {
+        uint32_t lease = *(const volatile uint32_t *)spsc_take(&o->done); /* once: it may change */
+        if (lease >= CHAN_LEASE_COUNT || !o->lease[lease] || lease == o->drain_lease) {
+            *value = lease;
+            return CORE_OFFENCE_DONE_LEASE;
+        }
+        lease_give_back(d, o, lease);
+        o->returned++;
+    }
+    spsc_release(&o->done);
+    return CORE_OFFENCE_NONE;
+}
+
+void deliver_publish(struct deliver *d)
+{
+    for (uint32_t i = 0; i < d->to_publish_count; i++) {
+        struct outlet *o = d->to_publish[i];
+        o->published = false;
+        spsc_publish(&o->events);
+        /* One byte at most is under way, so the socket has room; other errors mean that the client
+         * is going, which the control thread sees too. */
+        if (wake_service_published(o->wake, o->event_head, o->events.tail) == WAKE_BYTE) {
+            (void)!send(o->wake_socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+            d->stats->wakes_sent++;
+        }
+    }
+    d->to_publish_count = 0;
+}
+
+static void drop_waiting(struct deliver *d, struct outlet *o)
+{
+    while (o->waiting_count > 0) {
+        struct waiting entry = wait_pop(d, o);
+        if (!entry.loan || !(entry.event.flags & CHAN_LEASE_END))
+            continue;
+        bool shares = loan_is_frame(entry.loan) && entry.event.kind == CHAN_MESSAGE;
+        if (shares && o->drain_lease != CHAN_LEASE_NONE) {
+            o->drain_lease = CHAN_LEASE_NONE; /* the lease holds it */
+            continue;
+        }
+        loan_drop(&d->loans, entry.loan);
+    }
+    if (o->serial == d->serial && o->frame_held)
+        loan_drop(&d->loans, loan_of_frame(d->frame)); /* its last event is not marked yet */
+}
+
+static void unpublish(struct deliver *d, struct outlet *o)
+{
+    if (!o->published)
+        return;
+    uint32_t i = 0;
+    while (d->to_publish[i] != o)
+        i++;
+    d->to_publish[i] = d->to_publish[--d->to_publish_count];
+    o->published = false;
+}
+
+void deliver_silence(struct deliver *d, struct outlet *o)
+{
+    if (o->silent)
+        return;
+    o->silent = true;
+    unpublish(d, o);
+    drop_waiting(d, o);
+    o->mode = OUTLET_SILENT;
+    o->frame_held = false;
+    o->frame_last = NULL;
+    o->frame_lease = CHAN_LEASE_NONE;
+    for (uint32_t lease = 0; lease < CHAN_LEASE_COUNT; lease++) {
+        if (o->lease[lease])
+            lease_give_back(d, o, lease);
+    }
+    o->frames_out = 0;
+}
+
+uint32_t outlet_backlog(const struct outlet *o)
+{
+    uint32_t head = atomic_load_explicit(o->event_head, memory_order_relaxed);
+    return o->waiting_count + min_u32(o->events.tail - head, CHAN_EVENT_COUNT);
+}
+
+void deliver_check(const struct deliver *d, struct outlet *const *outlets, uint32_t count)
+{
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t leases = 0;
+        for (uint32_t lease = 0; lease < CHAN_LEASE_COUNT; lease++)
+            leases += outlets[i]->lease[lease] != 0;
+        INVARIANT(leases == outlets[i]->leases_out);
+        INVARIANT(leases + outlets[i]->lease_free_count == CHAN_LEASE_COUNT); /* D2 */
+        used += outlets[i]->waiting_count;
+    }
+    INVARIANT(used + d->waiting_free == d->waiting_count); /* D3 */
+    INVARIANT(d->stats->backlog_events == used);
+}
