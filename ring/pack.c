@@ -106,8 +106,9 @@ static inline void open_add(struct pack_open *open, const struct ring_message *m
 
 static struct zcb *frame_done(struct zcb *frame)
 {
-    frame->head_bytes = (uint32_t)(sizeof(struct wire_data) +
-                                   data_of(frame)->chunk_count * sizeof(struct wire_chunk));
+    struct wire_data *data = data_of(frame);
+    data->payload_bytes = frame->payload_bytes;
+    frame->head_bytes = (uint32_t)(sizeof(*data) + data->chunk_count * sizeof(struct wire_chunk));
     return frame;
 }
 

@@ -285,7 +285,6 @@ void wire_data_finish(struct zcb *frame, uint32_t cluster_tag, uint32_t sender,
     data->head.head_bytes = (uint16_t)frame->head_bytes;
     data->head.frame_bytes = frame->head_bytes + frame->payload_bytes;
     data->seq = seq;
-    data->payload_bytes = frame->payload_bytes;
 }
 
 void wire_recovery_wrap(struct zcb *frame, const struct zcb *old)

@@ -333,7 +333,8 @@ void wire_split(struct zcb *frame, const struct wire_view *view);
 void wire_control_head(struct zcb *frame, enum wire_type type, uint32_t cluster_tag,
                        uint32_t sender, struct ring_id ring_id, uint32_t frame_bytes);
 
-/* Give a frame that pack_take() made, or wire_recovery_wrap(), its place on a ring. */
+/* Give a frame its place on a ring: made by pack_take(), wire_recovery_wrap(), or an INFO. Writes
+ * head and seq; all other fields stay. */
 void wire_data_finish(struct zcb *frame, uint32_t cluster_tag, uint32_t sender,
                       struct ring_id ring_id, uint64_t seq);
 

@@ -393,6 +393,25 @@ Test(wire, what_is_written_is_accepted, .init = setup, .fini = teardown)
     zcb_drop(frame, ZCB_HELD_RING);
 }
 
+Test(wire, a_place_given_changes_nothing_else, .init = setup, .fini = teardown)
+{
+    void (*const make[])(struct frames_buffer *) = { frames_data, frames_recovery, frames_info };
+    for (size_t i = 0; i < ARRAY_COUNT(make); i++) {
+        struct frames_buffer b;
+        make[i](&b);
+        struct zcb *frame = received(&b);
+        struct wire_data *data = (struct wire_data *)(void *)frame->head;
+        data->head = (struct wire_head){ .type = data->head.type };
+        data->seq = 0;
+        frame->head_bytes = b.bytes - (make[i] == frames_info ? 0 : 17);
+        frame->payload_bytes = b.bytes - frame->head_bytes;
+        wire_data_finish(frame, FRAMES_TAG, 2, (struct ring_id){ .seq = 8, .rep = 1 },
+                         make[i] == frames_info ? 2 : 3);
+        cr_assert(zero(int, memcmp(frame->head, b.byte, frame->head_bytes)));
+        zcb_drop(frame, ZCB_HELD_RING);
+    }
+}
+
 Test(wire, a_recovered_frame_keeps_its_place_and_pieces, .init = setup, .fini = teardown)
 {
     struct frames_buffer b;
