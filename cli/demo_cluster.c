@@ -67,18 +67,18 @@ static int find_programs(struct demo_cluster *cluster)
 {
     static const char *const places[] = { "../daemon/synchrotrond", "synchrotrond",
                                           "../sbin/synchrotrond" };
-    ssize_t bytes = readlink("/proc/self/exe", cluster->self_path, DEMO_PATH_BYTES - 32);
-    if (bytes < 0)
+    char self[DEMO_PATH_BYTES] = "";
+    if (readlink("/proc/self/exe", self, sizeof(self) - 32) < 0)
         return failed(cluster, -errno, "cannot find my own program");
-    char *end = strrchr(cluster->self_path, '/');
+    int folder = (int)(strrchr(self, '/') - self);
+    path_print(cluster->self_path, "%s", self);
     for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
-        path_print(cluster->daemon_path, "%.*s/%s", (int)(end - cluster->self_path),
-                   cluster->self_path, places[i]);
+        path_print(cluster->daemon_path, "%.*s/%s", folder, self, places[i]);
         if (access(cluster->daemon_path, X_OK) == 0)
             return 0;
     }
     return failed(cluster, -ENOENT, "synchrotrond is not built: it is looked for in %.*s/../daemon",
-                  (int)(end - cluster->self_path), cluster->self_path);
+                  folder, self);
 }
 
 static int make_folder(struct demo_cluster *cluster)
