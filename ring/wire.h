@@ -118,7 +118,7 @@ struct wire_tag {
     X(uint64_t, seq, "place on the ring, from 1")                                             \
     X(uint32_t, old_ring_rep, "ring it comes from; NODE_NONE: none")                          \
     X(uint32_t, received_flag, "1: it has all that comrades of an earlier try could give")    \
-    X(uint64_t, old_ring_seq, "")                                                             \
+    X(uint64_t, old_ring_seq, "ring it comes from: sequence")                                 \
     X(uint64_t, aru, "it has received up to here on that ring")                               \
     X(uint64_t, safe_seq, "it knows that all there have received up to here")                 \
     X(uint64_t, deliver_low, "received_flag: whose messages behind gaps it owes to deliver,") \
