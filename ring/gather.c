@@ -262,6 +262,11 @@ static bool refused(struct ring *r, const struct wire_join *join, int from)
     return true;
 }
 
+static bool join_fails_us(const struct ring *r, const struct wire_join *join)
+{
+    return set_has(known_ids(r, join->id + join->proc_count, join->fail_count), r->my_index);
+}
+
 /* Said before the present ring was formed, or by one that has nothing to do with it. */
 static bool join_stale(const struct ring *r, const struct wire_join *join, int from)
 {
@@ -272,8 +277,11 @@ static bool join_stale(const struct ring *r, const struct wire_join *join, int f
         return true;
     if (r->state == RING_GATHER)
         return leaving && !same_start;
-    if (!set_has(c->memb, from))
-        return leaving || r->state != RING_OPERATIONAL;
+    if (!set_has(c->memb, from)) {
+        /* Who has failed us cannot take us in now; were we to gather, we would only fail it too,
+         * and so on for ever. When it is done beacons will tell. */
+        return leaving || r->state != RING_OPERATIONAL || join_fails_us(r, join);
+    }
     if (leaving)
         return !same_start;
     return join->head.ring_seq < c->id.seq && same_start;
