@@ -29,21 +29,24 @@
 
 struct iteration;
 
+enum segment_kind { SEGMENT_SMALL, SEGMENT_MEDIUM, SEGMENT_SINGLE, SEGMENT_KINDS };
+
 struct tx_segment {
     struct zcb_arena arena; /* bytes == 0: none at this index */
     uint64_t position;      /* next byte to write, counted for ever */
-    uint64_t used_ns;       /* when a message was last put here */
-    bool single;            /* made for large messages, one at a time */
+    uint64_t used_ns;       /* when a message was last put here, as far as it matters */
+    enum segment_kind kind;
 };
 
 struct send_state {
     pthread_mutex_t lock;
     struct spsc_producer submit;
     struct tx_segment segment[CHAN_SEGMENT_COUNT];
-    uint64_t denied_until_ns;        /* the service had no memory: do not ask again before */
-    _Atomic uint64_t refused_bytes;  /* size + 1 of the last message refused for room; 0: none */
-    _Atomic uint32_t segments_large; /* that may be given back when idle */
-    _Atomic uint64_t trim_ns;        /* when to look for idle ones next */
+    uint64_t denied_until_ns[SEGMENT_KINDS]; /* the pool was empty: do not ask again before */
+    _Atomic uint64_t refused_bytes;          /* size + 1 of the last message refused for room */
+    _Atomic uint32_t medium_count;           /* segments to give back when idle */
+    _Atomic uint64_t trim_ns;                /* when to look for idle ones next */
+    bool has_small;
     bool joined;
 };
 

@@ -4,12 +4,9 @@
 #include <unistd.h>
 
 #include "request.h"
-#include "send.h"
 
-enum { SINGLE_COUNT_MAX = 2 };
-#define DENIED_NS      (10 * NS_PER_MS)
-#define IDLE_SINGLE_NS (1 * NS_PER_S)
-#define IDLE_LARGE_NS  (10 * NS_PER_S)
+#define DENIED_NS (5 * NS_PER_MS)
+#define IDLE_NS   NS_PER_S
 
 static uint64_t free_position(struct handle *h, uint32_t index)
 {
@@ -21,12 +18,14 @@ static bool exists(const struct tx_segment *s)
     return s->arena.bytes > 0;
 }
 
-static bool is_drained(struct handle *h, uint32_t index)
+static enum segment_kind kind_for(uint32_t bytes)
 {
-    return free_position(h, index) == h->send.segment[index].position;
+    if (bytes <= SEGMENT_SMALL_MESSAGE_MAX)
+        return SEGMENT_SMALL;
+    return bytes <= SEGMENT_MEDIUM_MESSAGE_MAX ? SEGMENT_MEDIUM : SEGMENT_SINGLE;
 }
 
-/* D2, D3. */
+/* N1, N2. */
 static bool fits(struct handle *h, uint32_t index, uint32_t bytes, struct segment_spot *spot)
 {
     struct tx_segment *s = &h->send.segment[index];
@@ -44,19 +43,16 @@ static bool fits(struct handle *h, uint32_t index, uint32_t bytes, struct segmen
     return true;
 }
 
-/* A message goes into a segment of its kind, of which it takes a quarter at most. */
-static bool suits(const struct tx_segment *s, uint32_t bytes)
-{
-    if (!exists(s) || s->single != (bytes > SEND_SINGLE_BYTES))
-        return false;
-    return s->single ? bytes <= s->arena.bytes : bytes <= s->arena.bytes / 4;
-}
-
+/* The small one first: what is idle behind it can go back. */
 static bool find_in_existing(struct handle *h, uint32_t bytes, struct segment_spot *spot)
 {
-    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++)
-        if (suits(&h->send.segment[i], bytes) && fits(h, i, bytes, spot))
-            return true;
+    for (enum segment_kind kind = kind_for(bytes); kind < SEGMENT_SINGLE; kind++) {
+        for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+            const struct tx_segment *s = &h->send.segment[i];
+            if (exists(s) && s->kind == kind && fits(h, i, bytes, spot))
+                return true;
+        }
+    }
     return false;
 }
 
@@ -64,35 +60,12 @@ static void give_back(struct handle *h, uint32_t index)
 {
     struct tx_segment *s = &h->send.segment[index];
     request_plain(h, CTL_TX_PUT, index);
-    if (s->arena.bytes > SEND_SMALL_BYTES)
-        atomic_fetch_sub_explicit(&h->send.segments_large, 1, memory_order_relaxed);
+    if (s->kind == SEGMENT_MEDIUM)
+        atomic_fetch_sub_explicit(&h->send.medium_count, 1, memory_order_relaxed);
     zcb_arena_destroy(&s->arena);
 }
 
-static int count_of(const struct send_state *send, bool single)
-{
-    int count = 0;
-    for (int i = 0; i < CHAN_SEGMENT_COUNT; i++)
-        if (exists(&send->segment[i]) && send->segment[i].single == single)
-            count++;
-    return count;
-}
-
-/* What to ask the service for; 0: there is enough, wait for it to drain. */
-static uint64_t bytes_to_get(const struct send_state *send, uint32_t bytes)
-{
-    if (bytes > SEND_SINGLE_BYTES)
-        return count_of(send, true) < SINGLE_COUNT_MAX ? align_up(bytes, CHAN_PAGE_BYTES) : 0;
-    int count = count_of(send, false);
-    if (count == 0 && bytes <= SEND_SMALL_BYTES / 4)
-        return SEND_SMALL_BYTES;
-    for (int i = 0; i < CHAN_SEGMENT_COUNT; i++)
-        if (send->segment[i].arena.bytes >= SEND_LARGE_BYTES && !send->segment[i].single)
-            return 0;
-    return SEND_LARGE_BYTES;
-}
-
-static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, bool single)
+static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, struct tx_segment **out)
 {
     struct ctl_request question = { .type = CTL_TX_GET, .arg64 = bytes };
     struct ctl_answer answer;
@@ -100,102 +73,127 @@ static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, bool single)
     cs_error_t error = request(h, &question, &answer, &fd);
     if (error != CS_OK)
         return error;
-    if (answer.arg >= CHAN_SEGMENT_COUNT || exists(&h->send.segment[answer.arg])) {
+    bool sane = answer.arg < CHAN_SEGMENT_COUNT && !exists(&h->send.segment[answer.arg]) &&
+                answer.arg64 >= bytes && answer.arg64 % CHAN_TX_ALIGN == 0;
+    struct tx_segment *s = sane ? &h->send.segment[answer.arg] : NULL;
+    int failed = sane ? zcb_arena_map(&s->arena, fd, answer.arg64, answer.arena, ZCB_WRITE) : 0;
+    if (!sane || failed) {
         if (fd >= 0)
             close(fd);
-        handle_lose(h);
-        return CS_ERR_LIBRARY;
-    }
-    struct tx_segment *s = &h->send.segment[answer.arg];
-    int failed = zcb_arena_map(&s->arena, fd, answer.arg64, answer.arena, ZCB_WRITE);
-    if (failed) {
-        if (fd >= 0)
-            close(fd);
-        request_plain(h, CTL_TX_PUT, answer.arg);
-        return request_error(failed);
+        if (sane)
+            request_plain(h, CTL_TX_PUT, answer.arg);
+        else
+            handle_lose(h);
+        return sane ? request_error(failed) : CS_ERR_LIBRARY;
     }
     zcb_arena_close_fd(&s->arena);
     s->position = free_position(h, answer.arg);
-    s->single = single;
-    s->used_ns = handle_now_ns();
-    if (s->arena.bytes > SEND_SMALL_BYTES)
-        atomic_fetch_add_explicit(&h->send.segments_large, 1, memory_order_relaxed);
+    *out = s;
     return CS_OK;
 }
 
-/* A drained segment for large messages that is too small for this one makes way for another. */
-static void make_way(struct handle *h, uint32_t bytes)
+/* What others have now may come back; what nobody can have never will. */
+static cs_error_t denial(struct handle *h, enum segment_kind kind, cs_error_t error)
 {
-    struct send_state *send = &h->send;
-    if (bytes <= SEND_SINGLE_BYTES || count_of(send, true) < SINGLE_COUNT_MAX)
-        return;
-    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
-        struct tx_segment *s = &send->segment[i];
-        if (exists(s) && s->single && s->arena.bytes < bytes && is_drained(h, i)) {
-            give_back(h, i);
-            return;
-        }
-    }
-}
-
-static bool anything_in_use(struct handle *h)
-{
-    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++)
-        if (exists(&h->send.segment[i]) && !is_drained(h, i))
-            return true;
-    return false;
-}
-
-/* The service's memory is shared: what it lacks now it may have later, unless nobody has any. */
-static cs_error_t get_segment(struct handle *h, uint32_t bytes)
-{
-    struct send_state *send = &h->send;
-    make_way(h, bytes);
-    uint64_t wanted = bytes_to_get(send, bytes);
-    if (wanted == 0 || handle_now_ns() < send->denied_until_ns)
-        return CS_ERR_TRY_AGAIN;
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    cs_error_t error = ask_and_map(h, wanted, bytes > SEND_SINGLE_BYTES);
-    pthread_setcancelstate(before, NULL);
-    if (error == CS_OK || error == CS_ERR_LIBRARY || error == CS_ERR_BAD_HANDLE)
+    if (error == CS_ERR_LIBRARY || error == CS_ERR_BAD_HANDLE)
         return error;
-    send->denied_until_ns = handle_now_ns() + DENIED_NS;
-    return error == CS_ERR_NO_MEMORY && !anything_in_use(h) ? error : CS_ERR_TRY_AGAIN;
+    h->send.denied_until_ns[kind] = handle_now_ns() + DENIED_NS;
+    return error == CS_ERR_TOO_BIG ? CS_ERR_NO_MEMORY : CS_ERR_TRY_AGAIN;
+}
+
+static cs_error_t get_segment(struct handle *h, enum segment_kind kind, uint64_t bytes)
+{
+    struct tx_segment *s = NULL;
+    int before;
+    if (handle_now_ns() < h->send.denied_until_ns[kind])
+        return CS_ERR_TRY_AGAIN;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    cs_error_t error = ask_and_map(h, bytes, &s);
+    pthread_setcancelstate(before, NULL);
+    if (error != CS_OK)
+        return denial(h, kind, error);
+    s->kind = kind;
+    s->used_ns = handle_now_ns();
+    if (kind == SEGMENT_MEDIUM)
+        atomic_fetch_add_explicit(&h->send.medium_count, 1, memory_order_relaxed);
+    else if (kind == SEGMENT_SMALL)
+        h->send.has_small = true;
+    return CS_OK;
+}
+
+static cs_error_t find_in_single(struct handle *h, uint32_t bytes, struct segment_spot *spot)
+{
+    cs_error_t error = get_segment(h, SEGMENT_SINGLE, align_up(bytes, CHAN_PAGE_BYTES));
+    for (uint32_t i = 0; error == CS_OK && i < CHAN_SEGMENT_COUNT; i++) {
+        const struct tx_segment *s = &h->send.segment[i];
+        if (exists(s) && s->kind == SEGMENT_SINGLE && fits(h, i, bytes, spot))
+            return CS_OK;
+    }
+    return error == CS_OK ? CS_ERR_LIBRARY : error;
+}
+
+static bool may_get_medium(const struct handle *h)
+{
+    return atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) < SEGMENT_MEDIUM_COUNT;
+}
+
+/* Another small or medium one. */
+static cs_error_t get_shared(struct handle *h, enum segment_kind kind)
+{
+    if (kind == SEGMENT_SMALL && !h->send.has_small)
+        return get_segment(h, SEGMENT_SMALL, SEGMENT_SMALL_BYTES);
+    return may_get_medium(h) ? get_segment(h, SEGMENT_MEDIUM, SEGMENT_MEDIUM_BYTES)
+                             : CS_ERR_TRY_AGAIN;
 }
 
 cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *spot)
 {
+    enum segment_kind kind = kind_for(bytes);
+    if (kind == SEGMENT_SINGLE)
+        return find_in_single(h, bytes, spot);
     if (find_in_existing(h, bytes, spot))
         return CS_OK;
-    cs_error_t error = get_segment(h, bytes);
-    if (error != CS_OK)
-        return error;
-    return find_in_existing(h, bytes, spot) ? CS_OK : CS_ERR_TRY_AGAIN;
+    cs_error_t error = get_shared(h, kind);
+    if (error == CS_OK)
+        return find_in_existing(h, bytes, spot) ? CS_OK : CS_ERR_LIBRARY;
+    bool none = atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) == 0;
+    if (error != CS_ERR_LIBRARY && kind == SEGMENT_MEDIUM && none)
+        return find_in_single(h, bytes, spot); /* less than a medium one may still be had */
+    return error;
 }
 
 void segments_use_spot(struct handle *h, const struct segment_spot *spot)
 {
     spot->segment->position = spot->end;
-    if (send_may_trim(h))
+    if (atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) > 0)
         spot->segment->used_ns = handle_now_ns();
+}
+
+void segments_submitted(struct handle *h, const struct segment_spot *spot)
+{
+    if (spot->segment->kind == SEGMENT_SINGLE)
+        give_back(h, spot->index);
 }
 
 bool segments_have_room(struct handle *h, uint32_t bytes)
 {
     struct segment_spot spot;
-    return find_in_existing(h, bytes, &spot) ||
-           (bytes_to_get(&h->send, bytes) > 0 && handle_now_ns() >= h->send.denied_until_ns);
+    enum segment_kind kind = kind_for(bytes);
+    if (find_in_existing(h, bytes, &spot))
+        return true;
+    if (kind == SEGMENT_SMALL && h->send.has_small)
+        kind = SEGMENT_MEDIUM;
+    if (kind == SEGMENT_MEDIUM && !may_get_medium(h))
+        return false;
+    return handle_now_ns() >= h->send.denied_until_ns[kind];
 }
 
 void segments_trim(struct handle *h)
 {
     uint64_t now_ns = handle_now_ns();
     for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
-        struct tx_segment *s = &h->send.segment[i];
-        uint64_t idle_ns = s->single ? IDLE_SINGLE_NS : IDLE_LARGE_NS;
-        if (exists(s) && s->arena.bytes > SEND_SMALL_BYTES && is_drained(h, i) &&
-            now_ns - s->used_ns >= idle_ns)
+        const struct tx_segment *s = &h->send.segment[i];
+        if (exists(s) && s->kind == SEGMENT_MEDIUM && now_ns - s->used_ns >= IDLE_NS)
             give_back(h, i);
     }
 }

@@ -5,10 +5,28 @@
 /*
  * segments.h - the TX segments of a handle: which one has room, getting and giving back.
  *
- * Thread: who holds the send lock
+ *   small    one, from the first send on, for messages up to a quarter of it
+ *   medium   a few, under pressure and for messages up to half of one; given back when idle
+ *   single   for one message, of its size, given back as soon as it is submitted: the service
+ *            keeps it until the message has been sent and read
+ *
+ * The service's memory for segments is one pool for all clients: what is not in use goes back
+ * without waiting for this program to call again.
+ *
+ * Invariants: N1  position - tx_free <= bytes of the segment: nothing in use is overwritten
+ *             N2  a message does not wrap: it skips to the start, and its end counts the skipped
+ * Thread:     who holds the send lock
  */
 
 #include "handle.h"
+
+enum {
+    SEGMENT_SMALL_BYTES = 512 * 1024,
+    SEGMENT_SMALL_MESSAGE_MAX = SEGMENT_SMALL_BYTES / 4,
+    SEGMENT_MEDIUM_BYTES = 1 << 20,
+    SEGMENT_MEDIUM_MESSAGE_MAX = SEGMENT_MEDIUM_BYTES / 2,
+    SEGMENT_MEDIUM_COUNT = 2,
+};
 
 /* Where a message will lie. */
 struct segment_spot {
@@ -19,13 +37,15 @@ struct segment_spot {
 };
 
 /**
- * Find room for a message, in a new segment if need be. Nothing is in use until
- * segments_use_spot().
+ * Find room for a message, in a new segment if need be.
  *
- * Errors:  CS_ERR_TRY_AGAIN, CS_ERR_NO_MEMORY, CS_ERR_LIBRARY as in send.h
+ * Owner:   nothing is in use until segments_use_spot(); behind the submission of a message that
+ *          was, segments_submitted()
+ * Errors:  CS_ERR_TRY_AGAIN; CS_ERR_NO_MEMORY nobody can ever have that much; CS_ERR_LIBRARY
  */
 cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *spot);
 void segments_use_spot(struct handle *h, const struct segment_spot *spot);
+void segments_submitted(struct handle *h, const struct segment_spot *spot);
 
 /* Could segments_find() succeed? Asks nobody. */
 bool segments_have_room(struct handle *h, uint32_t bytes);

@@ -95,7 +95,9 @@ static cs_error_t send_locked(struct handle *h, cpg_guarantee_t guarantee, const
         return error;
     gather(spot.segment->arena.base + spot.offset, bytes, iov, count);
     submit(h, guarantee, bytes, &spot);
-    return wake_client_ring_bell(h) ? CS_OK : CS_ERR_LIBRARY;
+    bool heard = wake_client_ring_bell(h);
+    segments_submitted(h, &spot);
+    return heard ? CS_OK : CS_ERR_LIBRARY;
 }
 
 cs_error_t send_message(struct handle *h, cpg_guarantee_t guarantee, const struct iovec *iov,
@@ -156,7 +158,7 @@ bool send_is_refused(struct handle *h)
 
 bool send_may_trim(const struct handle *h)
 {
-    return atomic_load_explicit(&h->send.segments_large, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) > 0;
 }
 
 void send_trim(struct handle *h)

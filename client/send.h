@@ -5,26 +5,14 @@
 /*
  * send.h - a message into a TX segment, and its descriptor into the submit queue.
  *
- * A segment is a byte ring. A handle has none until it sends; then a small one, under pressure and
- * for larger messages a large one, and for messages over SEND_SINGLE_BYTES segments of their size,
- * which go back to the service when they have been idle. The order of messages is that of the
- * submit queue, whichever segments they lie in.
- *
- * Knows:      segments, room, when to ask for more and when to give back.
- * Knows not:  what the service does with a message.
+ * Knows:      what a send needs: a member, a size, an entry in the queue, room, in this order.
+ * Knows not:  which segment a message goes to (segments.h); what the service does with it.
  * Invariants: D1  a refused send leaves nothing behind: neither bytes in use nor a descriptor
- *             D2  position - tx_free <= bytes of the segment: nothing in use is overwritten
- *             D3  a message does not wrap: it skips to the start, and its end counts the skipped
- *             D4  nothing is submitted after a leave or a finalize was asked for
+ *             D2  the order of messages is that of the submit queue, whichever segments they lie in
+ *             D3  nothing is submitted after a leave or a finalize was asked for
  */
 
 #include "handle.h"
-
-enum {
-    SEND_SMALL_BYTES = 512 * 1024,
-    SEND_LARGE_BYTES = 4 << 20,
-    SEND_SINGLE_BYTES = SEND_LARGE_BYTES / 4, /* longer messages get segments of their own */
-};
 
 /**
  * Send the concatenation of the entries. `guarantee` is valid, iov NULL only with count 0.
@@ -36,7 +24,7 @@ enum {
 cs_error_t send_message(struct handle *h, cpg_guarantee_t guarantee, const struct iovec *iov,
                         unsigned int count);
 
-/* Ask to join or leave; both decide what sends may do, so they are in order with them (D4). */
+/* Ask to join or leave; both decide what sends may do, so they are in order with them (D3). */
 cs_error_t send_join(struct handle *h, const struct cpg_name *group);
 cs_error_t send_leave(struct handle *h);
 
