@@ -53,6 +53,7 @@ struct client {
     struct membership membership[CLIENT_MEMBERSHIPS]; /* oldest first */
     uint32_t membership_count;
     bool congested;
+    uint32_t closing;    /* segments */
     bool first_ring_due; /* R3 */
     bool leaving;        /* no more joins: ended, evicted or the service stops */
     bool mistrusted;     /* C2 */

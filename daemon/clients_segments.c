@@ -31,6 +31,7 @@ uint32_t clients_segment_end(struct clients *cs, uint32_t slot, uint32_t index)
     uint32_t barrier = client_pushed(cs, c);
     c->segment[index]->barrier = barrier;
     c->segment[index]->closing = true;
+    c->closing++;
     return CS_OK;
 }
 
@@ -54,6 +55,7 @@ void client_close_segments(struct clients *cs, struct client *c)
             continue;
         c->segment[s] = NULL;
         c->tx_bytes -= segment->bytes;
+        c->closing--;
         gone(cs, segment);
     }
 }

@@ -169,7 +169,7 @@ static enum step take_submit(struct clients *cs, struct client *c)
     if (result.offence) {
         c->mistrusted = true;
         clients_evict(cs, c, result.offence, result.value);
-        return STEP_BLOCKED;
+        return STEP_DONE; /* its leave is next */
     }
     enum step step = submit_message(cs, c, &s);
     if (step == STEP_DONE)
@@ -208,10 +208,10 @@ static enum step client_intake(struct clients *cs, struct client *c, bool *worke
         step = client_step(cs, c);
         *worked = *worked || step == STEP_DONE;
     }
-    if (c->submit.head != before) {
+    if (c->submit.head != before)
         spsc_release(&c->submit);
+    if (c->closing)
         client_close_segments(cs, c);
-    }
     show_congestion(c);
     return step;
 }
@@ -279,9 +279,11 @@ static bool submits(struct clients *cs, uint64_t now_ns)
     cs->next = start + 1;
     for (uint32_t n = 0; n < cs->count && !full; n++) {
         uint32_t at = (start + n) % cs->count;
-        full = client_intake(cs, cs->list[at], &worked) == STEP_FULL;
+        bool some = false;
+        full = client_intake(cs, cs->list[at], &some) == STEP_FULL;
+        worked = worked || some;
         if (full)
-            cs->next = at; /* it goes first next time */
+            cs->next = some ? at + 1 : at; /* who got nothing goes first next time */
     }
     if (worked || !full)
         cs->full_since_ns = 0;
