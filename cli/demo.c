@@ -16,7 +16,7 @@
 enum {
     SECONDS_MAX = 86400,
     CHANGE_S = 20, /* a view, a merge or the last messages not here by then never come */
-    END_S = 5,     /* what a process may take to end in order */
+    END_S = 10,    /* what a process may take to end in order */
     LOOK_MS = 2,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
@@ -216,8 +216,7 @@ static int drain(struct demo *d)
         return error;
     command(d, DEMO_QUIT);
     error = demo_cluster_join_clients(&d->cluster, demo_now_ns() + END_S * NS_PER_S);
-    demo_cluster_stop_daemons(&d->cluster, demo_now_ns() + END_S * NS_PER_S);
-    return error;
+    return error ? error : demo_cluster_stop_daemons(&d->cluster, demo_now_ns() + END_S * NS_PER_S);
 }
 
 static int compare(struct demo *d)

@@ -406,12 +406,16 @@ int demo_cluster_join_clients(struct demo_cluster *cluster, uint64_t deadline_ns
     return error;
 }
 
-void demo_cluster_stop_daemons(struct demo_cluster *cluster, uint64_t deadline_ns)
+int demo_cluster_stop_daemons(struct demo_cluster *cluster, uint64_t deadline_ns)
 {
     for (int node = 1; node <= cluster->nodes; node++)
         if (cluster->daemon[node] != 0)
             kill(cluster->daemon[node], SIGTERM);
-    wait_all(cluster->daemon, cluster->nodes, deadline_ns);
+    bool ended = wait_all(cluster->daemon, cluster->nodes, deadline_ns);
+    int error = demo_cluster_look(cluster);
+    if (error == 0 && !ended)
+        return failed(cluster, -ETIME, "a daemon does not end after SIGTERM");
+    return error;
 }
 
 void demo_cluster_close(struct demo_cluster *cluster)

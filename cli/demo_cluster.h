@@ -64,8 +64,8 @@ void demo_cluster_print_words(const struct demo_cluster *cluster, FILE *out);
 /* Clients were told to quit: wait for them. Errors: -ETIME, -ECHILD and why */
 int demo_cluster_join_clients(struct demo_cluster *cluster, uint64_t deadline_ns);
 
-/* SIGTERM to the daemons, as an administrator would; those that do not end in time are killed. */
-void demo_cluster_stop_daemons(struct demo_cluster *cluster, uint64_t deadline_ns);
+/* SIGTERM to the daemons, as an administrator would. Errors: -ETIME, -ECHILD and why */
+int demo_cluster_stop_daemons(struct demo_cluster *cluster, uint64_t deadline_ns);
 
 /* End whatever runs and remove every file. */
 void demo_cluster_close(struct demo_cluster *cluster);

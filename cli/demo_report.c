@@ -88,19 +88,33 @@ static void look_at_node(struct demo_report *report, int node, uint64_t *deliver
     report->delivered[node] = count;
 }
 
+/* The three columns of a node; behind those of the last one the line ends. */
+static void print_columns(const struct demo_report *report, int node, const char *rate,
+                          const char *p50, const char *p99)
+{
+    if (!report->out)
+        return;
+    if (node < report->options->nodes)
+        fprintf(report->out, "%-11s %-9s %-9s   ", rate, p50, p99);
+    else
+        fprintf(report->out, *p50 ? "%-11s %-9s %s\n" : "%s\n", rate, p50, p99);
+    fflush(report->out);
+}
+
 void demo_report_begin(struct demo_report *report)
 {
     report->start_ns = report->last_ns = demo_now_ns();
     if (!report->out)
         return;
     fprintf(report->out, "\n         ");
+    for (int node = 1; node <= report->options->nodes; node++) {
+        char name[NUMBER_BYTES];
+        snprintf(name, sizeof(name), "node %d", node);
+        print_columns(report, node, name, "", "");
+    }
+    fprintf(report->out, "   time  ");
     for (int node = 1; node <= report->options->nodes; node++)
-        fprintf(report->out, "%s %-2d %*s", "node", node, 26, "");
-    fprintf(report->out, "\n   time  ");
-    for (int node = 1; node <= report->options->nodes; node++)
-        fprintf(report->out, "%-11s %-9s %-9s   ", "messages/s", "p50", "p99");
-    fputc('\n', report->out);
-    fflush(report->out);
+        print_columns(report, node, "messages/s", "p50", "p99");
 }
 
 void demo_report_rates(struct demo_report *report, uint64_t down_nodes)
@@ -120,12 +134,7 @@ void demo_report_rates(struct demo_report *report, uint64_t down_nodes)
             time_text(p50, histogram_quantile_ns(&latency, 0.5));
             time_text(p99, histogram_quantile_ns(&latency, 0.99));
         }
-        if (report->out)
-            fprintf(report->out, "%-11s %-9s %-9s   ", rate, p50, p99);
-    }
-    if (report->out) {
-        fputc('\n', report->out);
-        fflush(report->out);
+        print_columns(report, node, rate, p50, p99);
     }
 }
 
@@ -190,15 +199,15 @@ static void print_text(const struct demo_report *report, const struct demo_outco
     time_text(view, o->view_change_ns);
     time_text(merge, o->merge_ns);
     printf("\n"
-           "  messages     %s of %u bytes, %s a second (%.1f MB/s), each delivered on every node\n"
-           "  latency      p50 %s, p99 %s, max %s, from a send to a delivery on any node\n"
-           "  view change  %s after the kill of node %d; merge %s after its restart\n"
-           "  order        %s\n"
+           "  messages     %s of %u bytes: %s a second, %.0f MB/s, each delivered on every node\n"
+           "  latency      p50 %s, p99 %s, max %s, from the send to a delivery on any node\n"
+           "  view change  %s after node %d was killed; merge %s after it was started again\n"
+           "  order        %s, in %u stretches between changes\n"
            "  lost %" PRIu64 ", duplicates %" PRIu64 ", damaged %" PRIu64 "\n",
            messages, report->options->message_bytes, rates,
            (double)rate * report->options->message_bytes / 1e6, p50, p99, max, view, o->killed_node,
-           merge, v->misordered == 0 ? "the same on every node" : "DIFFERS", v->lost, v->duplicates,
-           o->damaged);
+           merge, v->misordered == 0 ? "the same on every node" : "DIFFERS", v->stretches, v->lost,
+           v->duplicates, o->damaged);
     if (v->first_wrong[0])
         printf("  first wrong  %s\n", v->first_wrong);
 }

@@ -72,11 +72,11 @@ static bool is_nothing(json_t *value)
     return true;
 }
 
-/* "bytes", "rss_bytes": sizes of memory, better read in larger units. */
+/* "bytes_sent", "rss_bytes": better read in larger units. */
 static bool is_size(const char *name)
 {
     size_t bytes = strlen(name);
-    return bytes >= 5 && strcmp(name + bytes - 5, "bytes") == 0;
+    return strncmp(name, "bytes", 5) == 0 || (bytes >= 5 && strcmp(name + bytes - 5, "bytes") == 0);
 }
 
 static void add_plain(struct text *text, const char *name, const json_t *value)
@@ -84,6 +84,8 @@ static void add_plain(struct text *text, const char *name, const json_t *value)
     json_int_t number = json_integer_value(value);
     if (json_is_string(value))
         add(text, "%s", json_string_value(value));
+    else if (json_is_integer(value) && is_size(name) && number >= 1 << 30)
+        add(text, "%.1f GiB", (double)number / (1 << 30));
     else if (json_is_integer(value) && is_size(name) && number >= 1 << 20)
         add(text, "%.1f MiB", (double)number / (1 << 20));
     else if (json_is_integer(value) && is_size(name) && number >= 1 << 10)
