@@ -155,8 +155,8 @@ API cs_error_t cpg_dispatch(cpg_handle_t handle, cs_dispatch_flags_t dispatch_ty
         return CS_ERR_BAD_HANDLE;
     pthread_cleanup_push(handle_release_cleanup, h);
     error = dispatch(h, dispatch_types);
-    pthread_cleanup_pop(1);
-    return error;
+    pthread_cleanup_pop(0);
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_join(cpg_handle_t handle, const struct cpg_name *group)
@@ -168,8 +168,7 @@ API cs_error_t cpg_join(cpg_handle_t handle, const struct cpg_name *group)
     if (!h)
         return CS_ERR_BAD_HANDLE;
     error = send_join(h, group);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_leave(cpg_handle_t handle, const struct cpg_name *group)
@@ -181,8 +180,7 @@ API cs_error_t cpg_leave(cpg_handle_t handle, const struct cpg_name *group)
     if (!h)
         return CS_ERR_BAD_HANDLE;
     error = send_leave(h);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 static bool is_guarantee(cpg_guarantee_t guarantee)
@@ -199,8 +197,7 @@ API cs_error_t cpg_mcast_joined(cpg_handle_t handle, cpg_guarantee_t guarantee,
     if (!h)
         return CS_ERR_BAD_HANDLE;
     cs_error_t error = send_message(h, guarantee, iovec, iov_len);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 static cs_error_t ask_members(struct handle *h, const struct cpg_name *name,
@@ -232,8 +229,7 @@ API cs_error_t cpg_membership_get(cpg_handle_t handle, struct cpg_name *group_na
     if (!h)
         return CS_ERR_BAD_HANDLE;
     error = ask_members(h, group_name, member_list, member_list_entries);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_local_get(cpg_handle_t handle, unsigned int *local_nodeid)
@@ -246,8 +242,7 @@ API cs_error_t cpg_local_get(cpg_handle_t handle, unsigned int *local_nodeid)
     bool alive = handle_alive(h);
     if (alive)
         *local_nodeid = h->hello.nodeid;
-    handle_release(h);
-    return alive ? CS_OK : CS_ERR_LIBRARY;
+    return handle_end_call(h, alive ? CS_OK : CS_ERR_LIBRARY);
 }
 
 API cs_error_t cpg_flow_control_state_get(cpg_handle_t handle,
@@ -285,8 +280,7 @@ API cs_error_t cpg_iteration_initialize(cpg_handle_t handle, cpg_iteration_type_
     if (!h)
         return CS_ERR_BAD_HANDLE;
     error = iterate_begin(h, iteration_type, group, cpg_iteration_handle);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_iteration_next(cpg_iteration_handle_t handle,
@@ -308,8 +302,7 @@ API cs_error_t cpg_zcb_alloc(cpg_handle_t handle, size_t size, void **buffer)
     if (!h)
         return CS_ERR_BAD_HANDLE;
     cs_error_t error = handle_alive(h) ? zcb_v1_alloc(h, size, buffer) : CS_ERR_LIBRARY;
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_zcb_free(cpg_handle_t handle, void *buffer)
@@ -320,8 +313,7 @@ API cs_error_t cpg_zcb_free(cpg_handle_t handle, void *buffer)
     if (!h)
         return CS_ERR_BAD_HANDLE;
     cs_error_t error = zcb_v1_free(h, buffer);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }
 
 API cs_error_t cpg_zcb_mcast_joined(cpg_handle_t handle, cpg_guarantee_t guarantee, void *msg,
@@ -336,6 +328,5 @@ API cs_error_t cpg_zcb_mcast_joined(cpg_handle_t handle, cpg_guarantee_t guarant
     cs_error_t error = zcb_v1_check(h, msg, msg_len);
     if (error == CS_OK)
         error = send_message(h, guarantee, &iov, 1);
-    handle_release(h);
-    return error;
+    return handle_end_call(h, error);
 }

@@ -84,6 +84,13 @@ void handle_release(struct handle *h)
     table_release(&handle_table, h->value);
 }
 
+cs_error_t handle_end_call(struct handle *h, cs_error_t error)
+{
+    bool finalized = atomic_load_explicit(&h->finalized, memory_order_acquire);
+    handle_release(h);
+    return error == CS_ERR_LIBRARY && finalized ? CS_ERR_BAD_HANDLE : error;
+}
+
 void handle_release_cleanup(void *h)
 {
     handle_release(h);

@@ -103,6 +103,12 @@ int handle_publish(struct handle *h);
 struct handle *handle_acquire(cpg_handle_t value);
 void handle_release(struct handle *h);
 
+/*
+ * End a call that used the handle: releases it, and gives what the call returns. A service that is
+ * gone because the handle was finalized meanwhile is no loss: CS_ERR_BAD_HANDLE.
+ */
+cs_error_t handle_end_call(struct handle *h, cs_error_t error);
+
 /* For pthread_cleanup_push(). */
 void handle_release_cleanup(void *h);
 

@@ -162,6 +162,8 @@ cs_error_t iterate_next(cpg_iteration_handle_t value,
     if (!it)
         return CS_ERR_BAD_HANDLE;
     cs_error_t error = step(it, description);
+    if (error == CS_ERR_LIBRARY && atomic_load_explicit(&it->h->finalized, memory_order_acquire))
+        error = CS_ERR_BAD_HANDLE;
     table_release(&iteration_table, value);
     return error;
 }

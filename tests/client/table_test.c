@@ -60,7 +60,7 @@ Test(table, T3_one_of_two_retires_it)
 Test(table, values_of_another_kind_are_not_its_own)
 {
     int object;
-    struct table other = { .kind = 4, .destroy = count_destroyed };
+    static struct table other = { .kind = 4, .destroy = count_destroyed };
     uint64_t value = table_add(&table, &object);
     cr_assert_not_null(table_acquire(&table, value));
     table_release(&table, value);
