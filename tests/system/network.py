@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What lies between the nodes: a network namespace each, or all of them on loopback."""
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+
+_serial = itertools.count(1)
+
+
+def run(*words, check=True):
+    done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done
+
+
+def why_no_namespaces():
+    """None when network namespaces can be made here, else what is in the way."""
+    if not shutil.which("ip"):
+        return "the command ip is not installed (Debian: apt-get install iproute2)"
+    name = f"sy{os.getpid()}probe"
+    made = run("ip", "netns", "add", name, check=False)
+    if made.returncode != 0:
+        return f"no network namespaces here: {made.stderr.strip()}"
+    linked = run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1", check=False)
+    run("ip", "netns", "del", name, check=False)
+    return None if linked.returncode == 0 else f"no virtual links here: {linked.stderr.strip()}"
+
+
+class Network:
+    """One namespace a node, joined by a bridge in a namespace of its own."""
+
+    def __init__(self, count, mtu=1500):
+        self.tag = f"sy{os.getpid()}x{next(_serial)}"
+        self.switch = f"{self.tag}sw"
+        self.names = {i: f"{self.tag}n{i}" for i in range(1, count + 1)}
+        for name in [self.switch, *self.names.values()]:
+            run("ip", "netns", "add", name)
+        self._bridge("br0")
+        for i, name in self.names.items():
+            run("ip", "-n", name, "link", "add", "eth0", "mtu", str(mtu), "type", "veth",
+                "peer", "name", f"p{i}", "netns", self.switch, "mtu", str(mtu))
+            run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
+            run("ip", "-n", name, "addr", "add", f"10.88.0.{i}/24", "dev", "eth0")
+            run("ip", "-n", name, "addr", "add", f"fd88::{i}/64", "dev", "eth0", "nodad")
+            run("ip", "-n", name, "link", "set", "eth0", "up")
+            run("ip", "-n", name, "link", "set", "lo", "up")
+
+    def _bridge(self, bridge):
+        run("ip", "-n", self.switch, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
+        run("ip", "-n", self.switch, "link", "set", bridge, "up")
+
+    def address(self, i, family=4):
+        return f"10.88.0.{i}" if family == 4 else f"fd88::{i}"
+
+    def prefix(self, i):
+        return ["nsenter", f"--net=/run/netns/{self.names[i]}"]
+
+    def cut(self, *nodes):
+        """Unplug these nodes from the switch, each from all others."""
+        for i in nodes:
+            run("ip", "-n", self.switch, "link", "set", f"p{i}", "nomaster")
+
+    def heal(self, *nodes):
+        for i in nodes or self.names:
+            run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0")
+
+    def split(self, *nodes):
+        """These nodes on a second bridge: they reach each other and nobody else."""
+        if run("ip", "-n", self.switch, "link", "show", "br1", check=False).returncode != 0:
+            self._bridge("br1")
+        for i in nodes:
+            run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br1")
+
+    def close(self):
+        for name in [*self.names.values(), self.switch]:
+            run("ip", "netns", "del", name, check=False)
+
+
+class Loopback:
+    """All nodes on addresses of this host's loopback, on a port of this run's own. With one address for
+    all (IPv6 has no more) each node has a port of its own."""
+
+    def __init__(self, count):
+        self.names = {i: None for i in range(1, count + 1)}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def address(self, i, family=4):
+        return f"127.0.0.{i}" if family == 4 else "::1"
+
+    def prefix(self, i):
+        del i
+        return []
+
+    def close(self):
+        pass
