@@ -227,10 +227,11 @@ static void join_merge(struct ring *r, const struct wire_join *join, int from)
     g->join_ring_seq[from] = join->head.ring_seq;
     g->join_has_ring[from] = join->head.ring_rep != NODE_NONE;
 
-    add_heard_of(r, set_or(proc, set_of(from)));
+    add_heard_of(r, set_of(from));
     if (join->flags & WIRE_LEAVING || set_has(fail, r->my_index)) {
-        put_out(r, from, join->head.sender);
+        put_out(r, from, join->head.sender); /* and what it says of others is not for us */
     } else {
+        add_heard_of(r, proc);
         SET_EACH(i, set_minus(fail, g->my_fail_set))
         put_out(r, i, join->head.sender);
     }

@@ -349,9 +349,8 @@ void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     call_begin(r, now_ns, out);
     if (!r->left) {
-        if (r->state != RING_GATHER)
-            r->gather.my_proc_set = r->my_ring.memb;
-        set_add(&r->gather.my_proc_set, r->my_index);
+        r->gather.my_proc_set = set_of(r->my_index);
+        r->gather.my_fail_set = (struct node_set){ { 0 } };
         send_join(r, WIRE_LEAVING);
         send_join(r, WIRE_LEAVING);
         r->left = true;

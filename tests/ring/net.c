@@ -27,8 +27,8 @@ enum {
 
 /* Payload of one message, alive while a frame or a lane refers to it. */
 struct net_payload {
-    uint32_t refs;
-    uint32_t zero;
+    struct net_payload *next, **link; /* among those of its node */
+    uint64_t refs;
     uint64_t word[];
 };
 
@@ -131,8 +131,12 @@ static void payload_release(void *context, uint64_t cookie)
 {
     (void)context;
     struct net_payload *payload = (struct net_payload *)(uintptr_t)cookie;
-    if (--payload->refs == 0)
-        free(payload);
+    if (--payload->refs > 0)
+        return;
+    *payload->link = payload->next;
+    if (payload->next)
+        payload->next->link = payload->link;
+    free(payload);
 }
 
 static int submit(struct net *net, struct net_node *node, uint32_t lane, uint32_t bytes,
@@ -148,6 +152,11 @@ static int submit(struct net *net, struct net_node *node, uint32_t lane, uint32_
     if (control)
         payload->word[2] = second;
     payload->refs = 1;
+    payload->next = node->payloads;
+    payload->link = &node->payloads;
+    if (payload->next)
+        payload->next->link = &payload->next;
+    node->payloads = payload;
     struct ring_message message = {
         .payload = { .data = (const uint8_t *)payload->word,
                      .bytes = bytes,
@@ -339,7 +348,8 @@ static void on_send(struct net *net, struct net_node *node, struct zcb *frame)
     uint32_t count = frame->head_bytes;
     memcpy(bytes, frame->head, count);
     for (uint32_t i = 0; i < frame->slice_count; i++) {
-        memcpy(bytes + count, frame->slice[i].data, frame->slice[i].bytes);
+        if (frame->slice[i].bytes > 0)
+            memcpy(bytes + count, frame->slice[i].data, frame->slice[i].bytes);
         count += frame->slice[i].bytes;
     }
     NET_REQUIRE(count <= NET_FRAME_BYTES, "frame of %u bytes", count);
@@ -411,12 +421,10 @@ static void pools_make(struct net_node *node)
 /* What a process that ends leaves behind: nothing. */
 static void forget(struct net_node *node)
 {
-    for (uint32_t slot = 0; slot < node->tx_pool.count; slot++) {
-        struct zcb *frame = zcb_at(&node->tx_pool, slot);
-        for (uint32_t i = 0; frame->refs > 0 && i < frame->slice_count; i++) {
-            if (frame->slice[i].cookie)
-                payload_release(NULL, frame->slice[i].cookie);
-        }
+    while (node->payloads) {
+        struct net_payload *payload = node->payloads;
+        node->payloads = payload->next;
+        free(payload);
     }
     free(node->tx_pool.frames);
     free(node->rx_pool.frames);
@@ -647,6 +655,24 @@ struct net *net_new(uint64_t seed, int node_count)
     net->park = true;
     net->check_every = 97;
     return net;
+}
+
+struct net *net_new_formed(uint64_t seed, int node_count)
+{
+    struct net *net = net_new(net_seed(seed), node_count);
+    for (int i = 0; i < node_count; i++)
+        net_start(net, i);
+    NET_REQUIRE(net_run_until_formed(net, net_up_mask(net), NS_PER_S), "no ring");
+    return net;
+}
+
+void net_finish(struct net *net)
+{
+    net_heal(net);
+    NET_REQUIRE(net_settle(net, 20 * NS_PER_S), "does not settle");
+    net_check(net);
+    net_check_all_delivered(net);
+    net_free(net);
 }
 
 void net_free(struct net *net)

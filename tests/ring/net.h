@@ -56,6 +56,8 @@ struct net_inbox {
     uint32_t count;
 };
 
+struct net_payload;
+
 struct net_node {
     uint32_t id;
     bool up, gate, sync_due;
@@ -64,6 +66,7 @@ struct net_node {
     struct zcb_arena tx_arena, rx_arena;
     struct zcb_pool tx_pool, rx_pool;
     struct net_life *life;
+    struct net_payload *payloads;
     uint64_t disk_seq; /* the state directory */
     uint64_t deadline_ns, stall_until_ns;
     bool polled; /* a poll is scheduled */
@@ -104,6 +107,8 @@ struct net {
 
 struct net *net_new(uint64_t seed, int node_count);
 void net_free(struct net *net);
+struct net *net_new_formed(uint64_t seed, int node_count); /* all started, one ring */
+void net_finish(struct net *net);      /* heal, settle, check everything, free */
 uint64_t net_seed(uint64_t otherwise); /* RING_SEED of the environment, or this */
 uint32_t net_random(struct net *net, uint32_t below);
 

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net.h"
+#include "wire.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#define MS(x) ((uint64_t)(x)*NS_PER_MS)
+
+static bool no_tokens(struct net *net, int from, int to, const uint8_t *frame, uint32_t bytes)
+{
+    return ((const struct wire_head *)(const void *)frame)->type == WIRE_TOKEN;
+}
+
+static uint64_t configurations(const struct net *net, int node)
+{
+    return ring_stats(net->node[node].ring)->configurations;
+}
+
+/* Time until the ring is exactly `mask`, from now. */
+static uint64_t time_to(struct net *net, uint32_t mask, uint64_t most_ns)
+{
+    uint64_t start = net->now_ns;
+    cr_assert(net_run_until_formed(net, mask, most_ns));
+    return net->now_ns - start;
+}
+
+Test(formation, a_node_alone_forms_a_ring_of_one)
+{
+    net_finish(net_new_formed(1, 1));
+}
+
+Test(formation, nodes_started_together_form_one_ring_at_once)
+{
+    for (int count = 2; count <= 12; count++) {
+        struct net *net = net_new_formed(2, count);
+        cr_assert(lt(u64, net->now_ns, NS_PER_S + MS(30)));
+        for (int i = 0; i < count; i++)
+            cr_assert(eq(u64, configurations(net, i), 1));
+        net_finish(net);
+    }
+}
+
+Test(formation, nodes_started_within_milliseconds_form_one_ring)
+{
+    struct net *net = net_new(net_seed(3), 3);
+    net_start(net, 1);
+    net_run(net, MS(6));
+    net_start(net, 2);
+    net_run(net, MS(9));
+    net_start(net, 0);
+    cr_assert(lt(u64, time_to(net, 7, MS(500)), MS(30)));
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(u64, configurations(net, i), 1));
+    net_finish(net);
+}
+
+Test(formation, those_who_answered_form_after_a_short_wait)
+{
+    struct net *net = net_new(net_seed(4), 3);
+    net_start(net, 0);
+    net_start(net, 2);
+    cr_assert(lt(u64, time_to(net, 5, MS(500)), MS(80)));
+    net_finish(net);
+}
+
+Test(formation, rings_that_grew_apart_merge)
+{
+    struct net *net = net_new(net_seed(5), 4);
+    net->group[2] = net->group[3] = 1;
+    for (int i = 0; i < 4; i++)
+        net_start(net, i);
+    net_run(net, MS(300));
+    cr_assert(net_formed(net, 3) && net_formed(net, 12));
+    net_heal(net);
+    cr_assert(lt(u64, time_to(net, 15, NS_PER_S), MS(200)));
+    net_finish(net);
+}
+
+Test(formation, survives_loss)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct net *net = net_new(seed, 5);
+        net->loss_permille = 200;
+        for (int i = 0; i < 5; i++)
+            net_start(net, i);
+        cr_assert(net_run_until_formed(net, 31, 3 * NS_PER_S));
+        net_finish(net);
+    }
+}
+
+Test(persist, no_ring_before_its_number_is_on_disk)
+{
+    for (int full = 0; full < 2; full++) { /* the representative's disk, then a member's */
+        struct net *net = net_new(net_seed(6), 2);
+        net->persist_ns = NS_NEVER;
+        net_start(net, full);
+        net_run(net, MS(1));
+        net->persist_ns = MS(1);
+        net_start(net, 1 - full);
+        net_run(net, MS(90));
+        cr_assert(not(net_formed(net, 3)));
+        cr_assert(lt(u64, time_to(net, 3, NS_PER_S), MS(500))); /* it asks again */
+        net_finish(net);
+    }
+}
+
+Test(persist, ring_numbers_grow_through_restarts)
+{
+    struct net *net = net_new_formed(7, 3);
+    uint64_t seq = net_last(net, 0, NET_REGULAR)->ring_id.seq;
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 3; i++)
+            net_crash(net, i);
+        for (int i = 0; i < 3; i++)
+            net_start(net, i);
+        time_to(net, 7, NS_PER_S);
+        cr_assert(gt(u64, net_last(net, 0, NET_REGULAR)->ring_id.seq, seq));
+        seq = net_last(net, 0, NET_REGULAR)->ring_id.seq;
+    }
+    net_finish(net);
+}
+
+Test(failure, a_crash_is_seen_in_time_and_by_all)
+{
+    for (int victim = 0; victim < 5; victim++) {
+        for (int idle = 0; idle < 2; idle++) {
+            struct net *net = net_new_formed(8, 5);
+            net_run(net, MS(1000 + 37 * victim));
+            if (!idle)
+                net_submit(net, 1, 1, 100, GUARANTEE_AGREED);
+            struct ring_config config = { .detect_ns = net->detect_ns };
+            net_crash(net, victim);
+            uint64_t took = time_to(net, 31u & ~(1u << victim), NS_PER_S);
+            cr_assert(le(u64, took, ring_view_ns_worst(&config)));
+            cr_assert(ge(u64, took, net->detect_ns / 2));
+            net_finish(net);
+        }
+    }
+}
+
+Test(failure, half_of_the_ring_at_once)
+{
+    struct net *net = net_new_formed(9, 6);
+    for (int i = 0; i < 3; i++)
+        net_crash(net, 2 * i);
+    struct ring_config config = { .detect_ns = net->detect_ns };
+    cr_assert(le(u64, time_to(net, 0x2a, NS_PER_S), ring_view_ns_worst(&config)));
+    net_finish(net);
+}
+
+Test(failure, lost_tokens_are_sent_again)
+{
+    struct net *net = net_new_formed(10, 3);
+    for (int round = 0; round < 20; round++) {
+        net->drop = no_tokens;
+        net_run(net, MS(5));
+        net->drop = NULL;
+        net_submit(net, round % 3, 1, 64, GUARANTEE_AGREED);
+        net_run(net, MS(50));
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(u64, configurations(net, i), 1));
+    net_finish(net);
+}
+
+Test(failure, a_token_that_stays_lost_is_noticed)
+{
+    struct net *net = net_new_formed(11, 3);
+    net->drop = no_tokens;
+    net_run(net, net->detect_ns);
+    for (int i = 0; i < 3; i++)
+        cr_assert(ge(u64, ring_stats(net->node[i].ring)->gathers, 2));
+    net_finish(net);
+}
+
+/* Twelve pollers on two cores: each is off its processor for 10 to 30 ms, again and again. */
+Test(failure, stalls_change_no_membership)
+{
+    struct net *net = net_new_formed(12, 12);
+    net->detect_ns = MS(1000);
+    uint64_t before = configurations(net, 0);
+    for (int i = 0; i < 400; i++) {
+        net_stall(net, (int)net_random(net, 12), MS(10 + net_random(net, 21)));
+        net_submit(net, (int)net_random(net, 12), 1, 64, GUARANTEE_AGREED);
+        net_run(net, MS(net_random(net, 8)));
+    }
+    for (int i = 0; i < 12; i++)
+        cr_assert(eq(u64, configurations(net, i), before));
+    net_finish(net);
+}
+
+Test(partition, both_sides_go_on_and_merge)
+{
+    struct net *net = net_new_formed(13, 5);
+    net->group[3] = net->group[4] = 1;
+    net_run(net, MS(20));
+    for (int i = 0; i < 5; i++)
+        net_submit(net, i, 1, 64, GUARANTEE_SAFE);
+    net_run(net, MS(600));
+    cr_assert(net_formed(net, 7) && net_formed(net, 24));
+    cr_assert(eq(u32, net_last(net, 0, NET_TRANSITIONAL)->members, 7));
+    cr_assert(eq(u32, net_last(net, 3, NET_TRANSITIONAL)->members, 24));
+    cr_assert(eq(u32, net_messages(net, 0), 3));
+    cr_assert(eq(u32, net_messages(net, 4), 2));
+    net_heal(net);
+    cr_assert(lt(u64, time_to(net, 31, NS_PER_S), MS(200)));
+    cr_assert(eq(u32, net_last(net, 1, NET_TRANSITIONAL)->members, 7));
+    cr_assert(eq(u32, net_last(net, 4, NET_TRANSITIONAL)->members, 24));
+    net_finish(net);
+}
+
+Test(restart, faster_than_detection)
+{
+    for (int who = 0; who < 3; who++) {
+        struct net *net = net_new_formed(14, 3);
+        net_submit(net, who, 1, 64, GUARANTEE_AGREED);
+        net_crash(net, who);
+        net_run(net, MS(2));
+        net_start(net, who);
+        cr_assert(lt(u64, time_to(net, 7, NS_PER_S), MS(60)));
+        int other = (who + 1) % 3;
+        cr_assert(eq(u32, net_last(net, other, NET_TRANSITIONAL)->members, 7u & ~(1u << who)));
+        cr_assert(eq(u32, net_last(net, who, NET_TRANSITIONAL)->members, 1u << who));
+        net_finish(net);
+    }
+}
+
+/* Its state directory is gone too: what it says looks old by number, not by incarnation. */
+Test(restart, with_an_empty_state_directory)
+{
+    struct net *net = net_new_formed(15, 3);
+    net_crash(net, 1);
+    net->node[1].disk_seq = 0;
+    net_start(net, 1);
+    cr_assert(lt(u64, time_to(net, 7, NS_PER_S), MS(100)));
+    net_finish(net);
+}
+
+Test(leave, needs_no_timeout_and_is_not_for_ever)
+{
+    for (int who = 0; who < 3; who++) {
+        struct net *net = net_new_formed(16, 3);
+        net_leave(net, who);
+        cr_assert(lt(u64, time_to(net, 7u & ~(1u << who), NS_PER_S), MS(20)));
+        net_run(net, MS(300));
+        net_start(net, who);
+        cr_assert(lt(u64, time_to(net, 7, NS_PER_S), MS(150)));
+        net_finish(net);
+    }
+}
+
+Test(leave, down_to_one)
+{
+    struct net *net = net_new_formed(17, 4);
+    for (int i = 0; i < 3; i++) {
+        net_leave(net, i);
+        time_to(net, net_up_mask(net), MS(50));
+    }
+    net_finish(net);
+}
