@@ -326,6 +326,62 @@ CLAIM(more_than_a_burst_may_be_offered_and_asked_for)
     cluster_close(&c);
 }
 
+/* Backends send such runs as one; nobody may notice. */
+CLAIM(frames_in_a_row_arrive_one_by_one_whatever_their_lengths)
+{
+    static const uint16_t bytes[] = { 100, 100, 100, 60, 60,  61,   61,   0,    0,    1,
+                                      1,   1,   700, 0,  700, 1472, 1472, 1472, 1471, 1472,
+                                      9,   9,   9,   9,  8,   8,    1473, 1473, 8,    8 };
+    enum { COUNT = ARRAY_COUNT(bytes) };
+    struct cluster c;
+    struct zcb *frame[COUNT];
+
+    cluster_open(&c, backend, NULL);
+    for (int round = 0; round < 12; round++) {
+        uint32_t dest = round % 3 == 0 ? ZCB_TO_ALL : c.party[1].node_id;
+        int got = 0;
+
+        for (uint32_t k = 0; k < COUNT; k++) {
+            uint32_t head = bytes[k] < 40 ? bytes[k] : 40;
+            frame[k] = frame_make(&c, 0, dest, k, head, bytes[k] - head, k % 17);
+            if (k % 17 == 0) { /* all in the head */
+                zcb_drop(frame[k], ZCB_HELD_OUT);
+                frame[k] = frame_make(&c, 0, dest, k, bytes[k], 0, 0);
+            }
+        }
+        send_all(&c, 0, frame, COUNT);
+        receive(&c, 1, frame, COUNT - 2);
+        for (uint32_t k = 0; k < COUNT; k++) {
+            if (bytes[k] <= FRAME_BYTES_MAX)
+                frame_check(frame[got++], c.party[0].node_id, k, bytes[k]);
+        }
+        drop_all(frame, COUNT - 2);
+        cr_assert_eq(drain(&c, 0, 2), dest == ZCB_TO_ALL ? COUNT - 2 : 0);
+    }
+    cr_assert_eq(c.party[0].tp->ops->stats(c.party[0].tp)->tx_errors, 24);
+    cluster_close(&c);
+}
+
+CLAIM(a_long_run_of_full_frames_arrives_in_order)
+{
+    struct cluster c;
+    struct zcb *frame[96];
+
+    cluster_open(&c, backend, NULL);
+    for (int round = 0; round < 4; round++) {
+        for (uint32_t k = 0; k < 96; k++)
+            frame[k] = frame_make(&c, 0, ZCB_TO_RING, k, 64, FRAME_BYTES_MAX - 64, k % 15 + 1);
+        send_all(&c, 0, frame, 96);
+        for (int i = 1; i < 3; i++) {
+            receive(&c, i, frame, 96);
+            for (uint32_t k = 0; k < 96; k++)
+                frame_check(frame[k], c.party[0].node_id, k, FRAME_BYTES_MAX);
+            drop_all(frame, 96);
+        }
+    }
+    cluster_close(&c);
+}
+
 CLAIM(closing_with_frames_in_flight_leaks_nothing)
 {
     struct cluster c;

@@ -249,6 +249,7 @@ Test(udp, a_batch_of_frames_and_destinations_is_one_call)
         frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 40, 60, 1);
     send_all(&c, 0, frame, 16);
     cr_assert_eq(stats->tx_frames, 64);
+    cr_assert_eq(stats->tx_bytes, 6400);
     cr_assert_eq(stats->tx_calls, 1);
     receive(&c, 1, frame, 16);
     cr_assert_eq(c.party[1].tp->ops->stats(c.party[1].tp)->rx_calls, 1);
@@ -378,6 +379,36 @@ ACROSS(T3_works_again_when_the_link_is_up_again, "ip link set l0 down",
 ACROSS(T3_works_again_when_the_address_is_back, "ip address flush dev l0",
        "ip address add " LINK_V4 "/24 dev l0 && ip -6 address add " LINK_V6 "/64 dev l0 nodad")
 ACROSS(T3_works_again_when_the_link_was_made_anew, "ip link delete l0", MAKE_IT)
+
+/* What does not fit the link whole is cut by IP; runs of it cannot go as one. */
+Test(udp_link, frames_longer_than_the_mtu_arrive)
+{
+    struct cluster c;
+    struct zcb *frame[20];
+
+    if (!isolate())
+        cr_skip_test("needs a network namespace");
+    cr_assert(command("ip link set lo mtu 1400"));
+    cluster_open(&c, UDP_IPV4, NULL);
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t k = 0; k < 20; k++)
+            frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 72, k < 10 ? 1400 : 100, 1);
+        send_all(&c, 0, frame, 20);
+        for (int i = 1; i < 3; i++) {
+            uint32_t next = 0;
+            while (next < 20) { /* some may come twice: the first run was begun anew */
+                struct zcb *one = receive_one(&c, i);
+                if (one->head[0] == frame_byte(next, 0)) {
+                    frame_check(one, c.party[0].node_id, next, next < 10 ? 1472 : 172);
+                    next++;
+                }
+                zcb_drop(one, ZCB_HELD_OUT);
+            }
+        }
+    }
+    cr_assert_eq(c.party[0].tp->ops->stats(c.party[0].tp)->tx_errors, 0);
+    cluster_close(&c);
+}
 
 /* Send to node `dest` until our buffer is full, or `most` went. How many went. */
 static int fill(struct cluster *c, uint32_t dest, int most)

@@ -2,37 +2,38 @@
 #include "udp.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 #include <string.h>
 
-enum { TX_RETRIES_MAX = 16 }; /* of calls that only brought news of another peer */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
-/* A frame on its way into the batch. */
-struct tx_frame {
-    const struct zcb *zcb;
-    int index; /* in the caller's array */
-    struct iovec *iov;
-    int iov_count; /* 0: its memory is not in the batch (yet, or any more) */
+enum {
+    TX_RETRIES_MAX = 16,  /* of calls that only brought news of another peer */
+    TX_HOLDOFF = 1 << 12, /* bursts without trains after one was refused */
 };
 
 void udp_tx_init(struct udp *u)
 {
     memset(&u->tx, 0, sizeof u->tx);
+    for (int i = 0; i < UDP_TX_MESSAGES; i++) {
+        struct cmsghdr *control = &u->tx.control[i].header;
+        control->cmsg_level = IPPROTO_UDP;
+        control->cmsg_type = UDP_SEGMENT;
+        control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+    }
 }
 
-static void tx_count(struct udp *u, int first, int count)
-{
-    for (int i = first; i < first + count; i++)
-        u->stats.tx_bytes += u->tx.bytes[i];
-    u->stats.tx_frames += (uint64_t)count;
-}
-
-enum tx_verdict { TX_RETRY, TX_SKIP, TX_FULL };
+enum tx_verdict { TX_RETRY, TX_SKIP, TX_FULL, TX_SINGLE };
 
 /* Message i was refused. What concerns one destination may not disturb the others, nor what comes
  * later: our address or our link may be gone, and come back. */
 __attribute__((noinline, cold)) static enum tx_verdict tx_failed(struct udp *u, int i, int error,
                                                                  int *retries)
 {
+    const struct udp_tx_message *about = &u->tx.about[i];
+
     switch (error) {
     case EAGAIN:
     case ENOBUFS:
@@ -45,17 +46,33 @@ __attribute__((noinline, cold)) static enum tx_verdict tx_failed(struct udp *u, 
         if ((*retries)++ < TX_RETRIES_MAX)
             return TX_RETRY;
         break;
+    case EINVAL:   /* frames longer than the MTU, a link without checksums of its own, an old */
+    case EMSGSIZE: /* kernel: no trains there */
+    case EIO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+        if (about->count > 1)
+            return TX_SINGLE;
+        break;
     default:
         break;
     }
-    u->stats.tx_errors++;
-    if (u->tx.peer[i] == u->peers.count)
+    u->stats.tx_errors += (uint64_t)about->count;
+    if (about->peer == u->peers.count)
         u->sockets.rejoin = true;
     return TX_SKIP;
 }
 
-/* Hand the batch to the kernel. -1: all of it went; else the first message there was no room for.
- * The batch is empty afterwards. */
+static void tx_count(struct udp *u, int first, int count)
+{
+    for (int i = first; i < first + count; i++) {
+        u->stats.tx_bytes += u->tx.about[i].bytes;
+        u->stats.tx_frames += (uint64_t)u->tx.about[i].count;
+    }
+}
+
+/* Hand the batch to the kernel. -1: all of it went; else the index of the first frame that did not
+ * go to all its destinations. The batch is empty afterwards. */
 static int tx_flush(struct udp *u)
 {
     struct udp_tx *tx = &u->tx;
@@ -79,117 +96,139 @@ static int tx_flush(struct udp *u)
         case TX_SKIP:
             i++;
             break;
+        case TX_SINGLE:
+            tx->holdoff = TX_HOLDOFF;
+            return tx->about[i].index;
         case TX_FULL:
-            tx->fan_first = tx->peer[i];
-            return tx->frame[i];
+            tx->fan_first = tx->about[i].peer;
+            return tx->about[i].index;
         }
     }
     return -1;
 }
 
-/* Name the frame's memory once, however many destinations it has. */
-static void tx_gather(struct udp_tx *tx, struct tx_frame *f)
+static void message_fill(struct udp *u, int i, const struct udp_train *train, uint8_t peer)
 {
-    struct iovec *iov = tx->iov + tx->iov_count;
+    struct msghdr *header = &u->tx.message[i].msg_hdr;
+    const union udp_address *address = &u->peers.item[peer].address;
+    uint16_t cut = (uint16_t)train->frame_bytes;
 
-    f->iov = iov;
-    *iov++ = (struct iovec){ .iov_base = f->zcb->head, .iov_len = f->zcb->head_bytes };
-    for (int i = 0; i < f->zcb->slice_count; i++) {
-        const struct zcb_slice *slice = &f->zcb->slice[i];
-        if (slice->bytes != 0)
-            *iov++ = (struct iovec){ .iov_base = (void *)slice->data, .iov_len = slice->bytes };
+    header->msg_name = (void *)address;
+    header->msg_namelen = udp_address_bytes(address);
+    header->msg_iov = train->iov;
+    header->msg_iovlen = (size_t)train->iov_count;
+    header->msg_control = NULL;
+    header->msg_controllen = 0;
+    if (train->count > 1) {
+        memcpy(CMSG_DATA(&u->tx.control[i].header), &cut, sizeof cut);
+        header->msg_control = &u->tx.control[i];
+        header->msg_controllen = sizeof u->tx.control[i];
     }
-    f->iov_count = (int)(iov - f->iov);
-    tx->iov_count += f->iov_count;
+    u->tx.about[i] = (struct udp_tx_message){ train->index, train->count, train->bytes, peer };
 }
 
-/* Add one datagram. -1, or the index of the frame the kernel had no room for. */
-static int tx_add(struct udp *u, struct tx_frame *f, uint8_t peer)
+/* Add one message: the train to one peer. -1, or what tx_flush() says. */
+static int tx_add(struct udp *u, struct udp_train *train, uint8_t peer)
 {
     struct udp_tx *tx = &u->tx;
-    int i;
 
     if (tx->message_count == UDP_TX_MESSAGES ||
-        (f->iov_count == 0 && tx->iov_count + f->zcb->slice_count + 1 > UDP_TX_IOVS)) {
-        int full = tx_flush(u);
-        if (full >= 0)
-            return full;
-        f->iov_count = 0;
+        (train->iov_count == 0 && tx->iov_count + train->pieces > UDP_TX_IOVS)) {
+        int stopped = tx_flush(u);
+        if (stopped >= 0)
+            return stopped;
+        train->iov_count = 0;
     }
-    if (f->iov_count == 0)
-        tx_gather(tx, f);
-    i = tx->message_count++;
-    tx->message[i].msg_hdr.msg_name = &u->peers.item[peer].address;
-    tx->message[i].msg_hdr.msg_namelen = udp_address_bytes(&u->peers.item[peer].address);
-    tx->message[i].msg_hdr.msg_iov = f->iov;
-    tx->message[i].msg_hdr.msg_iovlen = (size_t)f->iov_count;
-    tx->frame[i] = f->index;
-    tx->peer[i] = peer;
-    tx->bytes[i] = f->zcb->head_bytes + f->zcb->payload_bytes;
+    if (train->iov_count == 0) { /* once, however many destinations there are */
+        udp_train_gather(train, tx->iov + tx->iov_count);
+        tx->iov_count += train->iov_count;
+    }
+    message_fill(u, tx->message_count++, train, peer);
     return -1;
 }
 
-/* One datagram to each of the list. A fan-out that was cut short is offered whole again by the
+/* One message to each of the list. A fan-out that was cut short is offered whole again by the
  * caller; it then begins with those who got nothing. */
-static int tx_fan(struct udp *u, struct tx_frame *f, const struct udp_list *list)
+static int tx_fan(struct udp *u, struct udp_train *train, const struct udp_list *list)
 {
-    int full = -1;
+    int stopped = -1;
     int i = 0;
 
     while (i < list->count && list->peer[i] != u->tx.fan_first)
         i++;
-    for (int left = list->count; left > 0 && full < 0; left--, i++)
-        full = tx_add(u, f, list->peer[i < list->count ? i : (i = 0)]);
-    return full;
+    for (int left = list->count; left > 0 && stopped < 0; left--, i++)
+        stopped = tx_add(u, train, list->peer[i < list->count ? i : (i = 0)]);
+    return stopped;
 }
 
-static int tx_one(struct udp *u, struct tx_frame *f)
+/* Nobody can be sent this. What is before it goes first: it is counted when it is certain to be
+ * taken, and so once. */
+__attribute__((noinline, cold)) static int tx_give_up(struct udp *u, const struct udp_train *train)
+{
+    int stopped = tx_flush(u);
+
+    if (stopped < 0)
+        u->stats.tx_errors += (uint64_t)train->count;
+    return stopped;
+}
+
+static int tx_train(struct udp *u, struct udp_train *train)
 {
     bool multicast = udp_peers_multicast(&u->peers);
+    uint32_t dest = train->frames[0]->dest;
     uint8_t peer;
 
-    switch (f->zcb->dest) {
+    switch (dest) {
     case ZCB_TO_ALL:
         if (multicast && u->peers.all.count > 0)
-            return tx_add(u, f, (uint8_t)u->peers.count);
-        return tx_fan(u, f, &u->peers.all);
+            return tx_add(u, train, (uint8_t)u->peers.count);
+        return tx_fan(u, train, &u->peers.all);
     case ZCB_TO_RING:
         if (multicast && u->peers.ring.count > 1)
-            return tx_add(u, f, (uint8_t)u->peers.count);
-        return tx_fan(u, f, &u->peers.ring);
+            return tx_add(u, train, (uint8_t)u->peers.count);
+        return tx_fan(u, train, &u->peers.ring);
     default:
-        peer = udp_peers_by_id(&u->peers, f->zcb->dest);
-        if (peer == UDP_PEER_NONE || peer == u->peers.self) {
-            u->stats.tx_errors++;
-            return -1;
-        }
-        return tx_add(u, f, peer);
+        peer = udp_peers_by_id(&u->peers, dest);
+        if (peer == UDP_PEER_NONE || peer == u->peers.self)
+            return tx_give_up(u, train);
+        return tx_add(u, train, peer);
     }
 }
 
 /* Can it be sent at all? The receiver would cut what is longer. */
 static bool tx_fits(const struct udp *u, const struct zcb *frame)
 {
-    return (uint64_t)frame->head_bytes + frame->payload_bytes <= u->frame_bytes_max &&
-           frame->slice_count < UDP_TX_IOVS;
+    return udp_frame_bytes(frame) <= u->frame_bytes_max && frame->slice_count < UDP_TX_IOVS;
+}
+
+/* Send frames[first..count). -1, or the index of the first that did not go to all. */
+static int tx_pass(struct udp *u, struct zcb **frames, int first, int count)
+{
+    struct udp_train train;
+    int stopped = -1;
+
+    for (int i = first; i < count && stopped < 0; i += train.count) {
+        udp_train_make(&train, frames, i, count, u->tx.holdoff == 0, u->frame_bytes_max,
+                       UDP_TX_IOVS);
+        stopped = tx_fits(u, frames[i]) ? tx_train(u, &train) : tx_give_up(u, &train);
+    }
+    return stopped >= 0 ? stopped : tx_flush(u);
 }
 
 int udp_tx_burst(struct transport *tp, struct zcb **frames, int count)
 {
     struct udp *u = udp_of(tp);
-    int full = -1;
+    bool trains = u->tx.holdoff == 0;
+    int stopped;
 
     if (__builtin_expect(u->sockets.rejoin, 0))
         udp_sockets_rejoin(&u->sockets, &u->peers);
-    for (int i = 0; i < count && full < 0; i++) {
-        if (tx_fits(u, frames[i]))
-            full = tx_one(u, &(struct tx_frame){ .zcb = frames[i], .index = i });
-        else
-            u->stats.tx_errors++;
-    }
-    if (full < 0)
-        full = tx_flush(u);
-    count = full < 0 ? count : full;
+    if (!trains)
+        u->tx.holdoff--;
+    stopped = tx_pass(u, frames, 0, count);
+    if (__builtin_expect(stopped >= 0, 0) && trains && u->tx.holdoff > 0)
+        stopped = tx_pass(u, frames, stopped, count); /* one by one */
+    count = stopped >= 0 ? stopped : count;
     for (int i = 0; i < count; i++)
         zcb_drop(frames[i], ZCB_HELD_OUT);
     return count;

@@ -5,7 +5,7 @@
 /*
  * udp.h - the backend that runs anywhere: datagrams through the kernel's sockets.
  *
- * Knows:      batches of datagrams out (tx.c) and in (rx.c) for one system call each.
+ * Knows:      batches of datagrams out (tx.c) and in (rx.c), one system call a batch.
  * Knows not:  order, loss. A peer that cannot be reached, an address or a link that goes away and
  *             comes back disturb nothing but the datagrams concerned.
  * Invariants: V1  rx.slot[0..rx.slot_count) are held once by ZCB_HELD_TRANSPORT, and by nobody
@@ -18,12 +18,13 @@
 
 #include "peers.h"
 #include "socket.h"
+#include "train.h"
 #include "transport.h"
 #include "zcb.h"
 
 enum {
     UDP_RX_SLOTS = TRANSPORT_BURST,
-    UDP_TX_MESSAGES = 2 * TRANSPORT_BURST, /* datagrams, of any frames and destinations, a call */
+    UDP_TX_MESSAGES = 2 * TRANSPORT_BURST, /* trains, of any frames and destinations, a call */
     UDP_TX_IOVS = 1024,                    /* pieces of memory they may name together */
     UDP_V4_BYTES_MAX = 65535 - 20 - 8,     /* IP total length less the headers */
     UDP_V6_BYTES_MAX = 65535 - 8,          /* IPv6 does not count its own header */
@@ -38,13 +39,25 @@ struct udp_rx {
     bool group_filled; /* the group's socket filled a whole burst: look at our own first */
 };
 
+union udp_control { /* says where a train is cut */
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(uint16_t))];
+};
+
+struct udp_tx_message { /* what went into tx.message[i] */
+    int index;          /* of its first frame in the caller's array */
+    int count;          /* of frames */
+    uint32_t bytes;
+    uint8_t peer; /* index in peers */
+};
+
 struct udp_tx {
     struct mmsghdr message[UDP_TX_MESSAGES];
+    struct udp_tx_message about[UDP_TX_MESSAGES];
+    union udp_control control[UDP_TX_MESSAGES];
     struct iovec iov[UDP_TX_IOVS];
-    int frame[UDP_TX_MESSAGES];    /* index in the caller's array */
-    uint8_t peer[UDP_TX_MESSAGES]; /* index in peers */
-    uint32_t bytes[UDP_TX_MESSAGES];
     int message_count, iov_count;
+    uint32_t holdoff;  /* bursts to go until trains are tried again */
     uint8_t fan_first; /* peer to begin a fan-out with: the one the kernel had no room for */
 };
 
