@@ -432,7 +432,7 @@ Test(clients, a_segment_turns_over_many_times_with_all_records_in_use)
             order();
     }
     order();
-    cr_assert(gt(u64, fake[0].tx_end, 10 * TX_BYTES));
+    cr_assert(lt(u64, 10 * TX_BYTES, fake[0].tx_end));
     while (fake[0].submit.tail != atomic_load(&fake[0].down->submit_head)) {
         taken_count = ordered_count = 0;
         turn();

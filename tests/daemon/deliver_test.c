@@ -245,7 +245,7 @@ Test(deliver, a_client_that_does_not_read_gets_everything_later_in_order)
         zcb_drop(frame, ZCB_HELD_OUT);
         turn();
     }
-    cr_assert(gt(u32, client[0]->outlet.waiting_count, 0));
+    cr_assert(ne(u32, client[0]->outlet.waiting_count, 0));
     cr_assert(eq(u64, stats.backlog_events, client[0]->outlet.waiting_count));
     while (next < frames * 5) {
         cr_assert(fake_client_take(&fake[0], &e), "event %u", next);
@@ -290,7 +290,7 @@ Test(deliver, a_silenced_client_holds_nothing_wherever_its_events_were)
         cr_assert(fake_client_read(&fake[0], &e));
         turn();
     }
-    cr_assert(gt(u32, client[0]->outlet.waiting_count, 0));
+    cr_assert(ne(u32, client[0]->outlet.waiting_count, 0));
     cr_assert(lt(u32, rx_pool.free_count, RX_COUNT));
     deliver_silence(&d, &client[0]->outlet);
     cr_assert(eq(u32, rx_pool.free_count, RX_COUNT));

@@ -25,7 +25,7 @@ DOORS = {"zcb": "zcb.h", "ring": "ring.h", "transport": "transport.h"}
 
 # Third-party headers by their beginning, and where they may stand.
 THIRD_PARTY = {
-    "qb/": ("daemon/",),
+    "qb/": ("daemon/", "tests/daemon/"),
     "jansson": ("daemon/", "cli/", "perf/", "tests/"),
     "rte_": ("transport/dpdk/", "tests/transport/"),
     "infiniband/": ("transport/verbs/", "tests/transport/"),
@@ -48,6 +48,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.])/(?:work|farm|home|root)/|"
                           r"\bdeb\.debian\.(?:org)|\bregistry\.npm(?:js)")
+CRITERION_GT = re.compile(r"\bgt\(\w+, ")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK|not imple" r"mented)\b")
 
 
@@ -203,6 +204,13 @@ def lines_with(files, pattern):
                 yield f"{path}:{number}: {line.strip()}"
 
 
+def tests_do_not_ask_for_gt(tree):
+    """Criterion 2.4.1 takes gt(T, a, a) for true: write lt(T, b, a), or ne(T, a, 0)."""
+    files = {path: text for path, text in tree.c_files().items()
+             if path.startswith("tests/") and not path.startswith("tests/plain/")}
+    yield from lines_with(files, CRITERION_GT)
+
+
 def form_is_clang_formats(tree):
     """None: there is no clang-format to ask."""
     paths = sorted(tree.c_files())
@@ -224,5 +232,6 @@ RULES = (
     no_file_holds_two_subjects,
     no_path_of_a_machine,
     nothing_calls_itself_unfinished,
+    tests_do_not_ask_for_gt,
     form_is_clang_formats,
 )

@@ -36,6 +36,7 @@ BREACHES = (  # rule, file, what is in it
     (rules.no_file_holds_two_subjects, "zcb/long.c", "\n" * (rules.LINES_MAX + 1)),
     (rules.no_path_of_a_machine, "docs/where.md", "see /ho" "me/somebody/notes\n"),
     (rules.nothing_calls_itself_unfinished, "zcb/later.c", "/* TO" "DO: later */\n"),
+    (rules.tests_do_not_ask_for_gt, "tests/zcb/gt_test.c", "int a = gt(" "u32, 1, 1);\n"),
     (rules.form_is_clang_formats, "zcb/form.c", "int  x ;\n"),
 )
 BARE = (rules.every_source_names_its_licence, "zcb/bare.c", "int x;\n")

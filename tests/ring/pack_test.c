@@ -392,7 +392,7 @@ Test(pack, the_gate_holds_all_but_urgent_messages_and_those_go_first)
     cr_assert(eq(u32, pack_ready(&pack, false, true), 0));
     cr_assert(zero(int, submit(urgent_at(64, 8, 3))));
     cr_assert(zero(int, submit(urgent_at(72, 8, 4))));
-    cr_assert(gt(u32, pack_ready(&pack, false, true), 0));
+    cr_assert(ne(u32, pack_ready(&pack, false, true), 0));
     struct zcb *frame = take();
     cr_assert(eq(u32, first_piece(frame).port, 3));
     cr_assert(eq(u32, chunk_count(frame), 2)); /* they share a frame too */
@@ -570,7 +570,7 @@ static void model_run(uint64_t seed)
         cr_assert(eq(u32, m->seen[port], m->sent[port]));
         messages += m->sent[port];
     }
-    cr_assert(gt(u64, messages, 1000));
+    cr_assert(lt(u64, 1000, messages));
     cr_assert(eq(u64, pack.messages, messages));
     free(m);
 }
