@@ -115,7 +115,7 @@ Test(persist, ring_numbers_grow_through_restarts)
         for (int i = 0; i < 3; i++)
             net_start(net, i);
         time_to(net, 7, NS_PER_S);
-        cr_assert(gt(u64, net_last(net, 0, NET_REGULAR)->ring_id.seq, seq));
+        cr_assert(lt(u64, seq, net_last(net, 0, NET_REGULAR)->ring_id.seq));
         seq = net_last(net, 0, NET_REGULAR)->ring_id.seq;
     }
     net_finish(net);

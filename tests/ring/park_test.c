@@ -110,7 +110,7 @@ Test(park, not_where_it_is_switched_off)
     net_run(net, MS(200));
     for (int i = 0; i < 3; i++) {
         cr_assert(eq(u64, ring_stats(net->node[i].ring)->tokens_parked, 0));
-        cr_assert(gt(u64, ring_stats(net->node[i].ring)->rotations, 1000));
+        cr_assert(lt(u64, 1000, ring_stats(net->node[i].ring)->rotations));
     }
     net_finish(net);
 }
