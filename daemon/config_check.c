@@ -216,6 +216,10 @@ static void check_directories(struct config_parser *p)
         set_path(p, c->runtime_dir, mine, "");
     if (!c->state_dir[0])
         set_path(p, c->state_dir, host->uid == 0 ? "/var/lib/synchrotron" : c->runtime_dir, "");
+    if (c->runtime_dir[0] != '/' || c->state_dir[0] != '/' ||
+        (c->log_file[0] && c->log_file[0] != '/'))
+        config_error(p, 0, 0, "paths must begin with '/': %.60s, %.60s, %.60s", c->runtime_dir,
+                     c->state_dir, c->log_file);
     /* The longest name in there must fit a Unix socket's address. */
     if (strlen(c->runtime_dir) + strlen("/" CTL_SOCKET_NAME) > 107)
         config_error(p, 0, 0, "system.runtime_dir is too long for a socket's address: %.100s",

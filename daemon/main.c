@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <qb/qbloop.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "log.h"
+#include "notice.h"
+
+#define DEFAULT_FILE "/etc/synchrotron/synchrotron.conf"
+
+enum { WHY_BYTES = 512 };
+
+struct options {
+    const char *file;
+    bool foreground, test;
+};
+
+/* Everything a running daemon has, made in this order. */
+struct daemon {
+    const struct options *options;
+    struct config config;
+    struct state state;
+    struct resources resources;
+    struct core *core;
+    struct control control;
+    int ready_fd; /* tells the process that started us how it went; -1 */
+};
+
+static void usage(FILE *to)
+{
+    fprintf(to, "usage: synchrotrond [-f] [-c FILE] [-t] [-v] [-h]\n"
+                "  -f       stay in the foreground\n"
+                "  -c FILE  configuration, in the grammar of corosync.conf (" DEFAULT_FILE ")\n"
+                "  -t       check the configuration, say what follows from it, and exit\n"
+                "  -v       say the version and exit\n");
+}
+
+/* -1: go on, else the exit status */
+static int read_options(struct options *o, int argc, char **argv)
+{
+    int letter;
+    while ((letter = getopt(argc, argv, "fc:tvh")) != -1) {
+        switch (letter) {
+        case 'f':
+            o->foreground = true;
+            break;
+        case 'c':
+            o->file = optarg;
+            break;
+        case 't':
+            o->test = true;
+            break;
+        case 'v':
+            puts("synchrotrond " SYNCHROTRON_VERSION);
+            return 0;
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return 2;
+        }
+    }
+    if (optind == argc)
+        return -1;
+    usage(stderr);
+    return 2;
+}
+
+static void print_report(const char *file, const struct config_report *report)
+{
+    for (int i = 0; i < report->count; i++) {
+        const struct config_message *m = &report->message[i];
+        const char *kind = m->warning ? "warning" : "error";
+        if (m->line > 0)
+            fprintf(stderr, "%s:%d:%d: %s: %s\n", file, m->line, m->column, kind, m->text);
+        else
+            fprintf(stderr, "%s: %s: %s\n", file, kind, m->text);
+    }
+    int left_out = report->errors + report->warnings - report->count;
+    if (left_out > 0)
+        fprintf(stderr, "%s: %d more errors or warnings\n", file, left_out);
+}
+
+static void log_report(const char *file, const struct config_report *report)
+{
+    for (int i = 0; i < report->count; i++)
+        log_warning("%s:%d:%d: %s", file, report->message[i].line, report->message[i].column,
+                    report->message[i].text);
+}
+
+static void say_printed(void *context, const char *line)
+{
+    fprintf(context, "%s\n", line);
+}
+
+static void say_logged(void *context, const char *line)
+{
+    (void)context;
+    log_notice("%s", line);
+}
+
+/* Clients cost three descriptors each, and their segments one each. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warning("descriptor limit stays as it is: %s", strerror(errno));
+}
+
+/* The parent waits until the child is up, so that its exit status is the start's. */
+static int go_to_background(int *ready_fd)
+{
+    int pipe_fds[2];
+    char ready;
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+        return -errno;
+    pid_t child = fork();
+    if (child < 0)
+        return -errno;
+    if (child > 0) {
+        close(pipe_fds[1]);
+        _exit(read(pipe_fds[0], &ready, 1) == 1 ? 0 : 1);
+    }
+    close(pipe_fds[0]);
+    *ready_fd = pipe_fds[1];
+    return setsid() < 0 ? -errno : 0;
+}
+
+static void report_ready(struct daemon *d)
+{
+    static const char ready = 1;
+    int null;
+    if (d->ready_fd < 0)
+        return;
+    log_stderr_off();
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2 && null >= 0; fd++)
+        dup2(null, fd);
+    close(null);
+    if (chdir("/") != 0)
+        log_warning("/ cannot be the working directory: %s", strerror(errno));
+    if (write(d->ready_fd, &ready, 1) != 1)
+        log_debug("nobody waits for the start");
+    close(d->ready_fd);
+}
+
+static int32_t stop_asked(int32_t signal_number, void *context)
+{
+    struct daemon *d = context;
+    log_notice("stopping: signal %d", signal_number);
+    control_stop(&d->control);
+    return 0;
+}
+
+static int32_t dump_asked(int32_t signal_number, void *context)
+{
+    (void)signal_number;
+    (void)context;
+    log_dump();
+    return 0;
+}
+
+static void add_signals(struct daemon *d)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    qb_loop_signal_add(d->control.loop, QB_LOOP_HIGH, SIGTERM, d, stop_asked, NULL);
+    qb_loop_signal_add(d->control.loop, QB_LOOP_HIGH, SIGINT, d, stop_asked, NULL);
+    qb_loop_signal_add(d->control.loop, QB_LOOP_HIGH, SIGUSR2, d, dump_asked, NULL);
+}
+
+/* Signals that can wait are the control thread's: the poll core is not to be interrupted. */
+static int start_core(struct core *core)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = core_start(core);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+static int create_core(struct daemon *d, char *why, size_t why_bytes)
+{
+    const struct transport_ops *transport = transport_find(d->config.transport);
+    if (!transport) {
+        snprintf(why, why_bytes, "transport %s is not built in", d->config.transport);
+        return -ENOENT;
+    }
+    struct core_config config = {
+        .config = &d->config,
+        .transport = transport,
+        .rx_arena = &d->resources.rx,
+        .words = (struct chan_core *)(void *)d->resources.core_page.base,
+        .clients_max = d->config.clients_max,
+        .ring_seq = d->state.ring_seq,
+        .incarnation = d->state.incarnation,
+    };
+    return core_create(&d->core, &config, why, why_bytes);
+}
+
+static int run_core(struct daemon *d, char *why, size_t why_bytes)
+{
+    int failed = start_core(d->core);
+    if (failed) {
+        snprintf(why, why_bytes, "the poll core cannot start: %s", strerror(-failed));
+        return failed;
+    }
+    add_signals(d);
+    notice_config(&d->config, say_logged, NULL);
+    notice_memory(&d->resources, say_logged, NULL);
+    report_ready(d);
+    qb_loop_run(d->control.loop);
+    if (d->control.failed && !d->control.stopped) {
+        /* Its thread may hang where it cannot be joined. */
+        log_error("ending without the poll core");
+        control_abandon(&d->control);
+        log_close();
+        _exit(1);
+    }
+    return 0;
+}
+
+static int run_control(struct daemon *d, char *why, size_t why_bytes)
+{
+    int failed = create_core(d, why, why_bytes);
+    if (failed)
+        return failed;
+    struct control *c = &d->control;
+    *c = (struct control){ .config = &d->config,
+                           .core = d->core,
+                           .resources = &d->resources,
+                           .state = &d->state,
+                           .loop = qb_loop_create() };
+    failed = control_open(c, why, why_bytes);
+    if (!failed)
+        failed = run_core(d, why, why_bytes);
+    core_destroy(d->core);
+    control_close(c);
+    qb_loop_destroy(c->loop);
+    return failed;
+}
+
+static int run(struct daemon *d, char *why, size_t why_bytes)
+{
+    raise_descriptor_limit();
+    int failed = state_open(&d->state, &d->config, why, why_bytes);
+    if (failed)
+        return failed;
+    if (d->state.failing)
+        log_error("state directory %s: not written: %s; no ring forms before it can be",
+                  d->state.directory, strerror(d->state.failing));
+    log_dump_on_crash();
+    failed = resources_open(&d->resources, &d->config, why, why_bytes);
+    if (failed)
+        return failed;
+    failed = run_control(d, why, why_bytes);
+    resources_close(&d->resources);
+    return failed;
+}
+
+static int start(struct daemon *d, const struct config_report *report)
+{
+    char why[WHY_BYTES] = "";
+    int failed = d->options->foreground ? 0 : go_to_background(&d->ready_fd);
+    if (failed) {
+        fprintf(stderr, "synchrotrond: cannot go to the background: %s\n", strerror(-failed));
+        return 1;
+    }
+    failed = log_open(&d->config, d->config.log_to_stderr || d->ready_fd >= 0);
+    if (failed)
+        log_error("log file %s cannot be written: %s", d->config.log_file, strerror(-failed));
+    log_report(d->options->file, report);
+    log_notice("synchrotrond " SYNCHROTRON_VERSION ": node %u of cluster %s", d->config.node_id,
+               d->config.cluster_name);
+    failed = run(d, why, sizeof(why));
+    if (failed)
+        log_error("not started: %s", why);
+    else
+        log_notice("stopped");
+    log_close();
+    return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon d = { .ready_fd = -1 };
+    static struct config_report report;
+    struct options options = { .file = DEFAULT_FILE };
+    int status = read_options(&options, argc, argv);
+    if (status >= 0)
+        return status;
+    d.options = &options;
+    int failed = config_load(&d.config, options.file, &report);
+    if (failed || options.test)
+        print_report(options.file, &report);
+    if (failed)
+        return 1;
+    if (options.test) {
+        notice_config(&d.config, say_printed, stdout);
+        printf("%s: no error\n", options.file);
+        return 0;
+    }
+    return start(&d, &report);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "notice.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include "ring.h"
+
+enum { NOTICE_BYTES = 256, HUGE_PAGE_BYTES = 2 << 20, ENCAPSULATION_BYTES = 28 };
+
+struct sayer {
+    notice_fn say;
+    void *context;
+};
+
+__attribute__((format(printf, 2, 3))) static void tell(const struct sayer *s, const char *format,
+                                                       ...)
+{
+    char line[NOTICE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    s->say(s->context, line);
+}
+
+static uint64_t view_ms_worst(const struct config *config)
+{
+    uint32_t nodes[NODE_COUNT_MAX];
+    for (int i = 0; i < config->node_count; i++)
+        nodes[i] = config->nodes[i].node_id;
+    struct ring_config ring = {
+        .node_id = config->node_id,
+        .cluster_tag = config->cluster_tag,
+        .nodes = nodes,
+        .node_count = config->node_count,
+        .detect_ns = config->detect_ms * NS_PER_MS,
+        .frame_bytes_max = config->netmtu - ENCAPSULATION_BYTES,
+        .window_frames = config->window_frames,
+        .personal_frames = config->personal_frames,
+        .accelerated_frames = config->accelerated_frames,
+        .park = true,
+    };
+    return (ring_view_ns_worst(&ring) + NS_PER_MS - 1) / NS_PER_MS;
+}
+
+static void tell_transport(const struct sayer *s, const struct config *config)
+{
+    const struct transport_node *us = &config->nodes[0];
+    while (us->node_id != config->node_id)
+        us++;
+    if (config->multicast[0])
+        tell(s, "transport: %s, node %u at %s, multicast to %s port %u, ttl %u, mtu %u",
+             config->transport, us->node_id, us->address, config->multicast, config->port,
+             config->multicast_ttl, config->netmtu);
+    else
+        tell(s, "transport: %s, node %u at %s port %u, fan-out to %d other node%s, mtu %u",
+             config->transport, us->node_id, us->address, us->port, config->node_count - 1,
+             config->node_count == 2 ? "" : "s", config->netmtu);
+}
+
+static void tell_poll(const struct sayer *s, const struct config *config)
+{
+    char cpu[40] = "no core of its own";
+    if (config->poll_cpu >= 0)
+        snprintf(cpu, sizeof(cpu), "on cpu %d", config->poll_cpu);
+    if (config->poll == POLL_SPIN)
+        tell(s, "poll: spin, %s", cpu);
+    else
+        tell(s, "poll: %s, %s, sleeps after %u us without work", poll_policy_name[config->poll],
+             cpu, config->poll_yield_us);
+}
+
+void notice_config(const struct config *config, notice_fn say, void *context)
+{
+    struct sayer s = { say, context };
+    tell_transport(&s, config);
+    tell_poll(&s, config);
+    tell(&s,
+         "membership: a silent node is out after %u ms; the new view comes after %" PRIu64
+         " ms at the latest",
+         config->detect_ms, view_ms_worst(config));
+}
+
+void notice_memory(const struct resources *r, notice_fn say, void *context)
+{
+    struct sayer s = { say, context };
+    uint64_t pages = align_up(r->rx.bytes, HUGE_PAGE_BYTES) / HUGE_PAGE_BYTES;
+    if (r->rx.page_bytes == HUGE_PAGE_BYTES)
+        tell(&s, "memory: %zu MiB for received frames in 2 MiB pages", r->rx.bytes >> 20);
+    else if (!r->config->hugepages)
+        tell(&s, "memory: %zu MiB for received frames in 4 KiB pages, as zcb.hugepages says",
+             r->rx.bytes >> 20);
+    else
+        tell(
+            &s,
+            "memory: %zu MiB for received frames in 4 KiB pages; 2 MiB pages would save TLB misses "
+            "at high rates: sysctl vm.nr_hugepages=%" PRIu64 ", then restart",
+            r->rx.bytes >> 20, pages);
+}

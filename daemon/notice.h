@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef DAEMON_NOTICE_H
+#define DAEMON_NOTICE_H
+
+/*
+ * notice.h - what the operator should know of a start: what was got, and what could be gained.
+ */
+
+#include "resources.h"
+
+typedef void (*notice_fn)(void *context, const char *line);
+
+/* Node, transport, poll policy, the worst time to a new view: what follows from the configuration.
+ */
+void notice_config(const struct config *config, notice_fn say, void *context);
+
+/* What pages the memory came in. */
+void notice_memory(const struct resources *resources, notice_fn say, void *context);
+
+#endif

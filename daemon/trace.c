@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "trace.h"
+
+#include <inttypes.h>
+#include <syslog.h>
+
+static const char *state_name(uint64_t state)
+{
+    return state <= RING_RECOVERY ? ring_state_name[state] : "unknown";
+}
+
+static const char *reason_name(uint64_t reason)
+{
+    return reason <= RING_REASON_RECOVERED ? ring_reason_name[reason] : "unknown";
+}
+
+int trace_format(const struct ring_trace *t, char *text, size_t bytes)
+{
+    switch ((enum ring_trace_kind)t->kind) {
+    case RING_TRACE_STATE:
+        snprintf(text, bytes, "ring: %s, was %s: %s", state_name(t->b), state_name(t->a),
+                 reason_name(t->c));
+        return t->b == RING_GATHER && t->a == RING_OPERATIONAL ? LOG_INFO : LOG_DEBUG;
+    case RING_TRACE_TOKEN_LOST:
+        snprintf(text, bytes, "ring: token lost after %" PRIu64 " ms", t->a / NS_PER_MS);
+        return LOG_INFO;
+    case RING_TRACE_JOIN:
+        snprintf(text, bytes, "ring: join from node %" PRIu64, t->a);
+        return LOG_DEBUG;
+    case RING_TRACE_CONSENSUS:
+        snprintf(text, bytes, "ring: consensus of %" PRIu64 " nodes", t->a);
+        return LOG_DEBUG;
+    case RING_TRACE_CONFIGURATION:
+        snprintf(text, bytes, "ring %" PRIu64 ".%" PRIu64 ": %" PRIu64 " node%s", t->b, t->a, t->c,
+                 t->c == 1 ? "" : "s");
+        return LOG_NOTICE;
+    case RING_TRACE_NODE_FAILED:
+        snprintf(text, bytes, "ring: node %" PRIu64 " failed, says node %" PRIu64, t->a, t->b);
+        return LOG_NOTICE;
+    case RING_TRACE_REFUSED:
+        snprintf(text, bytes,
+                 "ring: node %" PRIu64 " refused: its version or frame size is %" PRIu64
+                 ", ours is %" PRIu64 "; both nodes need the same release and the same netmtu",
+                 t->a, t->b, t->c);
+        return LOG_WARNING;
+    case RING_TRACE_BULK_RESTART:
+        snprintf(text, bytes, "ring: large message of port %" PRIu64 " starts again", t->a);
+        return LOG_DEBUG;
+    case RING_TRACE_PERSIST:
+        snprintf(text, bytes, "ring: waits for ring seq %" PRIu64 " to reach the disk", t->a);
+        return LOG_DEBUG;
+    }
+    snprintf(text, bytes, "ring: event %u", t->kind);
+    return LOG_DEBUG;
+}
