@@ -85,7 +85,7 @@ uint32_t flow_allow(const struct ring *r, const struct token *t, uint32_t backlo
     return allowed;
 }
 
-/* Recovery must end even where receivers are short: one frame a visit always goes. */
+/* Recovery must end even where receivers are short: one frame a visit goes in any case. */
 uint32_t flow_allow_recovery(const struct ring *r, const struct token *t)
 {
     uint32_t allowed = flow_room(r, t, r->window_frames);

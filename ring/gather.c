@@ -268,6 +268,17 @@ static bool join_fails_us(const struct ring *r, const struct wire_join *join)
     return set_has(known_ids(r, join->id + join->proc_count, join->fail_count), r->my_index);
 }
 
+/*
+ * It heard of somebody after it had agreed with us, so it will not take the commit token: sets only
+ * grow while one gathers. Departure: we do not wait for the loss of that token.
+ */
+static bool knows_more(const struct ring *r, const struct wire_join *join)
+{
+    struct node_set fail = known_ids(r, join->id + join->proc_count, join->fail_count);
+    struct node_set proc = set_or(known_ids(r, join->id, join->proc_count), fail);
+    return !set_within(proc, r->gather.my_proc_set) || !set_within(fail, r->gather.my_fail_set);
+}
+
 /* Said before the present ring was formed, or by one that has nothing to do with it. */
 static bool join_stale(const struct ring *r, const struct wire_join *join, int from)
 {
@@ -285,6 +296,8 @@ static bool join_stale(const struct ring *r, const struct wire_join *join, int f
     }
     if (leaving)
         return !same_start;
+    if (r->state == RING_COMMIT && knows_more(r, join))
+        return false;
     return join->head.ring_seq < c->id.seq && same_start;
 }
 

@@ -210,6 +210,8 @@ uint32_t recovery_take(struct ring *r, struct token *t, uint32_t allowed)
 {
     uint32_t count = 0;
     struct zcb *frame = NULL;
+    if (t->seq - r->cur->low >= RING_WINDOW_MAX / 2)
+        return 0;
     if (!r->info_sent && (frame = info_make(r))) {
         token_place(r, t, frame);
         r->batch[count++] = frame;

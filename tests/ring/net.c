@@ -324,7 +324,8 @@ static void transmit(struct net *net, struct net_node *from, struct net_node *to
                      const uint8_t *bytes, uint32_t count)
 {
     int a = (int)(from - net->node), b = (int)(to - net->node);
-    if (net->group[a] != net->group[b] || net_random(net, 1000) < net->loss_permille)
+    if (net->group[a] != net->group[b] || net->deaf[b] >> a & 1 ||
+        net_random(net, 1000) < net->loss_permille)
         return;
     if (net->drop && net->drop(net, a, b, bytes, count))
         return;
@@ -396,10 +397,10 @@ static void drain(struct net *net, struct net_node *node, struct ring_out *out)
     wake_at(net, node);
 }
 
-static void pools_make(struct net_node *node)
+static void pools_make(const struct net *net, struct net_node *node)
 {
-    size_t tx_bytes = (size_t)NET_TX_COUNT * RING_HEAD_BYTES;
-    size_t rx_bytes = (size_t)NET_RX_COUNT * RX_SLOT_BYTES;
+    size_t tx_bytes = (size_t)net->tx_count * RING_HEAD_BYTES;
+    size_t rx_bytes = (size_t)net->rx_count * RX_SLOT_BYTES;
     node->tx_arena = (struct zcb_arena){ .base = aligned_alloc(4096, tx_bytes),
                                          .bytes = tx_bytes,
                                          .page_bytes = 4096,
@@ -410,9 +411,9 @@ static void pools_make(struct net_node *node)
                                          .page_bytes = 4096,
                                          .id = ARENA_RX + node->id,
                                          .fd = -1 };
-    int error = zcb_pool_create(&node->tx_pool, &node->tx_arena, 0, RING_HEAD_BYTES, NET_TX_COUNT,
+    int error = zcb_pool_create(&node->tx_pool, &node->tx_arena, 0, RING_HEAD_BYTES, net->tx_count,
                                 RING_SLICES_MAX);
-    error |= zcb_pool_create(&node->rx_pool, &node->rx_arena, 0, RX_SLOT_BYTES, NET_RX_COUNT, 1);
+    error |= zcb_pool_create(&node->rx_pool, &node->rx_arena, 0, RX_SLOT_BYTES, net->rx_count, 1);
     INVARIANT(error == 0);
     node->tx_pool.retain = payload_retain;
     node->tx_pool.release = payload_release;
@@ -447,7 +448,7 @@ void net_start(struct net *net, int index)
     node->life = &net->life[net->life_count];
     *node->life = (struct net_life){ .node = index, .number = net->life_count++ };
     node->deadline_ns = NS_NEVER;
-    pools_make(node);
+    pools_make(net, node);
 
     uint32_t ids[NET_NODES];
     for (int i = 0; i < net->node_count; i++)
@@ -490,6 +491,13 @@ void net_leave(struct net *net, int index)
     forget(node);
 }
 
+void net_poke(struct net *net, int index)
+{
+    static _Thread_local struct ring_out out;
+    ring_expire(net->node[index].ring, net->now_ns, &out);
+    drain(net, &net->node[index], &out);
+}
+
 void net_stall(struct net *net, int index, uint64_t ns)
 {
     net->node[index].stall_until_ns = net->now_ns + ns;
@@ -498,6 +506,7 @@ void net_stall(struct net *net, int index, uint64_t ns)
 void net_heal(struct net *net)
 {
     memset(net->group, 0, sizeof(net->group));
+    memset(net->deaf, 0, sizeof(net->deaf));
     net->loss_permille = 0;
     net->repeat_permille = 0;
     net->drop = NULL;
@@ -652,8 +661,10 @@ struct net *net_new(uint64_t seed, int node_count)
     net->delay_least_ns = 20 * NS_PER_US;
     net->delay_most_ns = 40 * NS_PER_US;
     net->persist_ns = 2 * NS_PER_MS;
+    net->rx_count = NET_RX_COUNT;
+    net->tx_count = NET_TX_COUNT;
     net->park = true;
-    net->check_every = 97;
+    net->check_every = 997;
     return net;
 }
 

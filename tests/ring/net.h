@@ -93,7 +93,9 @@ struct net {
     uint64_t lease_ns;   /* clients keep frames so long */
     bool park;
     uint32_t window_frames;
-    uint32_t group[NET_NODES]; /* nodes of different groups do not hear each other */
+    uint32_t rx_count, tx_count; /* frames of a node's pools */
+    uint32_t deaf[NET_NODES];    /* one bit for each node that it does not hear */
+    uint32_t group[NET_NODES];   /* nodes of different groups do not hear each other */
     bool (*drop)(struct net *net, int from, int to, const uint8_t *frame, uint32_t bytes);
     void *drop_context;
     struct net_node node[NET_NODES];
@@ -115,6 +117,7 @@ uint32_t net_random(struct net *net, uint32_t below);
 void net_start(struct net *net, int node);
 void net_crash(struct net *net, int node);
 void net_leave(struct net *net, int node);
+void net_poke(struct net *net, int node); /* a timeout where none is due */
 void net_stall(struct net *net, int node, uint64_t ns);
 void net_heal(struct net *net); /* one group, no loss */
 

@@ -51,8 +51,10 @@ static void membership_act(struct net *net)
     } else if (act < 4) {
         net_leave(net, node);
     } else if (act < 8) {
-        for (int i = 0; i < net->node_count; i++)
+        for (int i = 0; i < net->node_count; i++) {
             net->group[i] = net_random(net, 1 + net_random(net, 3));
+            net->deaf[i] = net_random(net, 4) ? 0 : net_random(net, 1u << net->node_count);
+        }
     } else {
         net_stall(net, node, net_random(net, 40) * NS_PER_MS);
     }
@@ -67,10 +69,12 @@ static void act(struct net *net)
         weather(net);
     else if (what == 2)
         for (int i = 0; i < net->node_count; i++)
-            net->group[i] = 0;
+            net->group[i] = net->deaf[i] = 0;
     for (int i = 0; i < net->node_count; i++) {
         if (net->node[i].up && net_random(net, 3) == 0)
             send_some(net, i);
+        if (net->node[i].up && net_random(net, 5) == 0)
+            net_poke(net, i);
     }
     uint64_t pause = net_random(net, 4) ? 500 * NS_PER_US : 20 * NS_PER_MS;
     net_run(net, net_random(net, (uint32_t)pause) + (what == 3 ? 100 * NS_PER_MS : 0));
@@ -82,6 +86,10 @@ static void live(uint64_t seed)
     net->node_count = 2 + (int)net_random(net, 4);
     net->park = net_random(net, 4) != 0;
     net->detect_ns = (100 + net_random(net, 200)) * NS_PER_MS;
+    if (net_random(net, 4) == 0) {
+        net->rx_count = 200 + net_random(net, 800);
+        net->tx_count = 200 + net_random(net, 800);
+    }
     net->lease_ns = net_random(net, 3) == 0 ? 3 * NS_PER_MS : 0;
     net->persist_ns = net_random(net, 10) * NS_PER_MS;
     for (int i = 0; i < net->node_count; i++) {
