@@ -76,7 +76,8 @@ static bool read_one(struct connection *conn)
     if (bytes > 0 && request_take(conn, &request, (size_t)bytes, pid))
         return conn->state != CONNECTION_CLOSED;
     if (bytes > 0 || bytes == -EPROTO)
-        log_warning("pid %u: disconnected: sent what no client of ours sends", pid);
+        log_warning("pid %u: disconnected: sent what no client of ours sends",
+                    pid ? pid : conn->pid);
     connection_close(conn);
     return false;
 }

@@ -149,11 +149,10 @@ static void stop_too_slow(void *context)
 void control_stop(struct control *c)
 {
     qb_loop_timer_handle timer;
-    struct ask *ask = c->stopping ? NULL : ask_new(c, CORE_STOP, done_stop);
-    if (!ask) {
-        qb_loop_stop(c->loop);
+    if (c->stopping)
         return;
-    }
+    struct ask *ask = ask_new(c, CORE_STOP, done_stop);
+    INVARIANT(ask);
     c->stopping = true;
     listen_close(c);
     qb_loop_timer_add(c->loop, QB_LOOP_HIGH, STOP_NS_MAX, c, stop_too_slow, &timer);

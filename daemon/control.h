@@ -72,7 +72,7 @@ struct control {
  */
 int control_open(struct control *c, char *why, size_t why_bytes);
 
-/* Processes leave, then the node; then the loop stops. Asked a second time it stops at once. */
+/* Processes leave, then the node; then the loop stops, after some seconds in any case. */
 void control_stop(struct control *c);
 
 /* The core has ended: close all connections, free what was its. */

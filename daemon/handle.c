@@ -79,7 +79,7 @@ void handle_end(struct control *c, struct handle *handle)
 void handle_evicted(struct control *c, const struct core_event *event)
 {
     struct handle *h = event->slot < c->config->clients_max ? c->handles[event->slot] : NULL;
-    if (!h)
+    if (!h || h->ending)
         return;
     if (event->error == CHAN_EVICTED_SLOW)
         log_warning("client %u (pid %u): disconnected: no progress for %" PRIu64 " ms", h->serial,
@@ -91,8 +91,5 @@ void handle_evicted(struct control *c, const struct core_event *event)
                     event->arg64);
     /* The client sees the end of it now; the descriptor's number stays taken (T3). */
     shutdown(h->channel.wake_socket, SHUT_RDWR);
-    if (h->connection)
-        connection_close(h->connection);
-    else
-        handle_end(c, h);
+    connection_close(h->connection);
 }

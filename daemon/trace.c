@@ -35,7 +35,10 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
                  t->c == 1 ? "" : "s");
         return LOG_NOTICE;
     case RING_TRACE_NODE_FAILED:
-        snprintf(text, bytes, "ring: node %" PRIu64 " failed, says node %" PRIu64, t->a, t->b);
+        if (t->a == t->b)
+            snprintf(text, bytes, "ring: node %" PRIu64 " leaves", t->a);
+        else
+            snprintf(text, bytes, "ring: node %" PRIu64 " failed, says node %" PRIu64, t->a, t->b);
         return LOG_NOTICE;
     case RING_TRACE_REFUSED:
         snprintf(text, bytes,
