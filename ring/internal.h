@@ -274,7 +274,7 @@ void token_seen_beyond(struct ring *r, uint64_t seq);
 void token_resend(struct ring *r);
 void token_forget(struct ring *r);
 void token_place(struct ring *r, struct token *t, struct zcb *frame);
-void alone_send(struct ring *r);
+uint32_t alone_send(struct ring *r);
 
 /* park.c */
 bool park_due(const struct ring *r);

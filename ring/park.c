@@ -82,7 +82,7 @@ void want_check(struct ring *r)
 
 void want_expire(struct ring *r)
 {
-    if (r->state != RING_OPERATIONAL || r->parked_here || ring_ready(r) == 0)
+    if (r->state != RING_OPERATIONAL || r->parked_here || ring_alone(r) || ring_ready(r) == 0)
         return;
     send_want(r);
     r->want_ns = timer_longer(r, r->want_ns);

@@ -159,27 +159,37 @@ static void call_begin(struct ring *r, uint64_t now_ns, struct ring_out *out)
     out->persist_seq = 0;
 }
 
-/* Messages that can go without the token's coming are sent now. */
-static void send_ready(struct ring *r)
+/* Alone: more waits than fits this call, or, with nothing taken, than there are buffers for now. */
+static bool alone_goes_on(struct ring *r)
+{
+    uint32_t taken = alone_send(r);
+    if (ring_ready(r) == 0)
+        return false;
+    if (taken == 0)
+        timer_soon(r, TIMER_WANT, r->now_ns + timer_resend_ns(r));
+    return taken > 0;
+}
+
+/* Messages that can go without the token's coming are sent now. Says whether to be called again. */
+static bool send_ready(struct ring *r)
 {
     if (r->state != RING_OPERATIONAL || r->left)
-        return;
+        return false;
     if (ring_alone(r))
-        alone_send(r);
-    else if (!r->parked_here)
+        return alone_goes_on(r);
+    if (!r->parked_here)
         want_check(r);
     else if (ring_ready(r) > 0)
         park_leave(r);
+    return false;
 }
 
 static void call_end(struct ring *r)
 {
-    send_ready(r);
+    bool more = send_ready(r);
     deliver_pump(r);
     send_flush(r);
-    bool alone_waiting = r->state == RING_OPERATIONAL && ring_alone(r) && ring_ready(r) > 0;
-    r->out->more =
-        r->send_head != r->send_tail || deliver_pending(r) || (alone_waiting && !r->left);
+    r->out->more = more || r->send_head != r->send_tail || deliver_pending(r);
     if (r->persist_ask && !r->left) {
         r->out->persist_seq = r->persist_wanted;
         r->persist_ask = false;
