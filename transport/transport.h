@@ -48,9 +48,10 @@ struct transport_config {
 struct transport_caps {
     uint32_t frame_bytes_max; /* what it takes, at most what was asked */
     uint32_t burst_max;
-    bool multicast;        /* one transmission reaches all */
-    bool copies_on_tx;     /* tx_burst has copied when it returns: tx_reap never has anything */
-    int sleep_fd;          /* readable when frames wait; -1: poll only */
+    bool multicast;    /* one transmission reaches all */
+    bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
+    /* Readable while frames wait, once rx_burst() gave fewer than were asked for; -1: poll only. */
+    int sleep_fd;
     uint64_t socket_bytes; /* receive buffer the kernel granted; 0: the backend has none */
 };
 

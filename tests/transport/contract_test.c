@@ -278,12 +278,14 @@ CLAIM(the_reserve_stays_in_the_pool)
     for (uint32_t k = 0; k < 80; k++)
         frame[k] = frame_make(&c, 0, c.party[1].node_id, k, 100, 0, 0);
     send_all(&c, 0, frame, 80);
-    receive(&c, 1, frame, 44); /* 64 - 20 */
-    got = 44;
-    cr_assert_eq(transport_rx_burst(c.party[1].tp, frame + got, 36), 0);
-    cr_assert_eq(c.party[1].rx.free_count, 20);
-    cr_assert_geq(c.party[1].rx.free_least, 20);
-    drop_all(frame, 44);
+    receive(&c, 1, frame, 40); /* 64 - 20, and some may lie in the transport yet */
+    for (got = 40; (n = transport_rx_burst(c.party[1].tp, frame + got, 80 - got)) > 0; got += n)
+        ;
+    cr_assert_leq(got, 44);
+    cr_assert_eq(c.party[1].rx.free_count, c.backend->family != 0 ? 20 : 64 - (uint32_t)got);
+    for (int k = 0; k < got; k++)
+        frame_check(frame[k], c.party[0].node_id, (uint32_t)k, 100);
+    drop_all(frame, got);
     for (uint64_t begin_ns = clock_ns(); got < 80; got += n) {
         n = transport_rx_burst(c.party[1].tp, frame, 80 - got);
         for (int k = 0; k < n; k++)

@@ -168,16 +168,66 @@ Test(udp, is_found_by_its_name)
     cr_assert_null(transport_find(""));
 }
 
-Test(udp, sockets_neither_block_nor_leave_the_process)
+Test(udp, descriptors_neither_block_nor_leave_the_process)
+{
+    struct cluster c;
+    bool before[256];
+    int made = 0;
+
+    isolate();
+    for (int fd = 0; fd < 256; fd++)
+        before[fd] = fcntl(fd, F_GETFD) >= 0;
+    cluster_open(&c, UDP_IPV4_MULTICAST, &(struct options){ .parties = 1 });
+    for (int fd = 0; fd < 256; fd++) {
+        int type;
+        if (before[fd] || fcntl(fd, F_GETFD) < 0 || fd == c.party[0].arena.fd)
+            continue;
+        made++;
+        cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof type }) == 0)
+            cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    }
+    cr_assert_geq(made, 3); /* two sockets and what nests them */
+    cluster_close(&c);
+}
+
+Test(udp, tells_how_large_the_buffers_are)
 {
     struct cluster c;
     struct transport_caps caps;
 
     cluster_open(&c, UDP_IPV4, &(struct options){ .socket_bytes = 100000 });
     c.party[0].tp->ops->query(c.party[0].tp, &caps);
-    cr_assert(fcntl(caps.sleep_fd, F_GETFL) & O_NONBLOCK);
-    cr_assert(fcntl(caps.sleep_fd, F_GETFD) & FD_CLOEXEC);
     cr_assert_eq(caps.socket_bytes, 100000);
+    cluster_close(&c);
+}
+
+/* Runs of datagrams leave the kernel together. */
+Test(udp, V4_readable_while_a_run_waits_for_slots)
+{
+    struct cluster c;
+    struct transport_caps caps;
+    struct zcb *frame[32];
+    uint64_t begin_ns = clock_ns();
+
+    cluster_open(&c, UDP_IPV4, &(struct options){ .parties = 2, .rx_count = 20 });
+    c.party[1].tp->ops->query(c.party[1].tp, &caps);
+    for (uint32_t k = 0; k < 32; k++)
+        frame[k] = frame_make(&c, 0, c.party[1].node_id, k, 40, 60, 1);
+    send_all(&c, 0, frame, 32);
+    receive(&c, 1, frame, 20);
+    for (int turn = 0; turn < 3; turn++) {
+        cr_assert_eq(transport_rx_burst(c.party[1].tp, frame + 20, 12), 0);
+        cr_assert(readable(caps.sleep_fd));
+    }
+    drop_all(frame, 20);
+    receive(&c, 1, frame + 20, 12);
+    for (uint32_t k = 20; k < 32; k++)
+        frame_check(frame[k], c.party[0].node_id, k, 100);
+    drop_all(frame + 20, 12);
+    cr_assert_eq(transport_rx_burst(c.party[1].tp, frame, 32), 0);
+    while (readable(caps.sleep_fd))
+        deadline_check(begin_ns, "silence");
     cluster_close(&c);
 }
 
@@ -220,6 +270,47 @@ Test(udp, frames_of_strangers_are_counted_and_dropped)
     cluster_close(&c);
 }
 
+/* Cut by the kernel of the receiver, where it cuts at all. */
+static void send_run(int fd, const char *bytes, size_t length, uint16_t cut)
+{
+    struct iovec iov = { (void *)bytes, length };
+    char space[CMSG_SPACE(sizeof cut)] = "";
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space
+    };
+    struct cmsghdr *control = CMSG_FIRSTHDR(&message);
+
+    control->cmsg_level = IPPROTO_UDP;
+    control->cmsg_type = 103; /* UDP_SEGMENT */
+    control->cmsg_len = CMSG_LEN(sizeof cut);
+    memcpy(CMSG_DATA(control), &cut, sizeof cut);
+    cr_assert_eq(sendmsg(fd, &message, 0), (ssize_t)length);
+}
+
+Test(udp, runs_of_what_is_not_for_us_are_counted_one_by_one)
+{
+    static const char bytes[20000];
+    const struct transport_stats *stats;
+    struct cluster c;
+    int fd;
+
+    cluster_open(&c, UDP_IPV4, NULL);
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
+    fd = stranger(NULL, &c.nodes[0]);
+    send_run(fd, bytes, 1000, 100); /* ten from nobody */
+    send_run(fd, bytes, 1010, 100); /* eleven */
+    close(fd);
+    party_close(&c, 1);
+    fd = stranger(&c.nodes[1], &c.nodes[0]);
+    send_run(fd, bytes, 10 * (FRAME_BYTES_MAX + 1), FRAME_BYTES_MAX + 1); /* ten too long */
+    send_run(fd, bytes, 3 * FRAME_BYTES_MAX + 1, FRAME_BYTES_MAX);        /* four that are not */
+    close(fd);
+    cr_assert_eq(drain(&c, 2, 0), 4);
+    cr_assert_eq(stats->rx_unknown_source, 21);
+    cr_assert_eq(stats->rx_too_long, 10);
+    cluster_close(&c);
+}
+
 Test(udp, a_datagram_longer_than_a_frame_is_counted_and_dropped)
 {
     struct cluster c;
@@ -257,23 +348,40 @@ Test(udp, a_batch_of_frames_and_destinations_is_one_call)
     cluster_close(&c);
 }
 
+static void busy_group(struct cluster *c, uint32_t lengths)
+{
+    struct zcb *frame[32];
+    bool came = false;
+
+    for (int turn = 0; turn < 30 && !came; turn++) { /* two go in for each that comes out */
+        for (uint32_t k = 0; k < 32; k++)
+            frame[k] = frame_make(c, 0, ZCB_TO_ALL, k, 40 + k % lengths, 0, 0);
+        send_all(c, 0, frame, 32);
+        if (turn == 2) /* the token, say */
+            send_one(c, 0, frame_make(c, 0, c->party[1].node_id, 7, 90, 0, 0));
+        int n = transport_rx_burst(c->party[1].tp, frame, 16);
+        for (int k = 0; k < n; k++)
+            came = came || frame[k]->head_bytes == 90;
+        drop_all(frame, n);
+    }
+    cr_assert(came);
+    cluster_close(c);
+}
+
 Test(udp, a_busy_group_does_not_starve_what_is_for_us_alone)
 {
     struct cluster c;
-    struct zcb *frame[100];
-    int place = 0;
 
-    cluster_open(&c, UDP_IPV4_MULTICAST, NULL);
-    for (uint32_t k = 0; k < 100; k++)
-        frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 40, 0, 0);
-    send_all(&c, 0, frame, 100);
-    send_one(&c, 0, frame_make(&c, 0, c.party[1].node_id, 7, 50, 0, 0)); /* the token, say */
-    receive(&c, 1, frame, 64);
-    while (place < 64 && frame[place]->head_bytes != 50)
-        place++;
-    cr_assert_eq(place, TRANSPORT_BURST); /* first of the second burst */
-    drop_all(frame, 64);
-    cluster_close(&c);
+    cluster_open(&c, UDP_IPV4_MULTICAST, &(struct options){ .parties = 2 });
+    busy_group(&c, 2); /* each frame by itself */
+}
+
+Test(udp, nor_does_a_group_that_sends_runs)
+{
+    struct cluster c;
+
+    cluster_open(&c, UDP_IPV4_MULTICAST, &(struct options){ .parties = 3 });
+    busy_group(&c, 1);
 }
 
 /* A cluster on a link that the test can take away. */

@@ -4,11 +4,19 @@
 
 #include <errno.h>
 #include <string.h>
+#include <netinet/udp.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 /* A burst of a whole window from every sender fits, with the kernel's own overhead. */
 enum { SOCKET_BYTES_DEFAULT = 8 << 20, SOCKET_BYTES_MOST = 1 << 30 };
+
+static const struct udp_sockets none_open = { .own = -1, .group = -1, .alarm = -1, .sleep_fd = -1 };
 
 static int option(int fd, int level, int name, int value)
 {
@@ -37,6 +45,12 @@ static uint64_t buffer_bytes(int fd)
     return (uint64_t)bytes / 2;
 }
 
+/* Let the kernel hand over runs of datagrams as one message (rx.c). Older ones do not know how. */
+static void gro_set(int fd)
+{
+    (void)option(fd, IPPROTO_UDP, UDP_GRO, 1);
+}
+
 /* A frame longer than the path's MTU goes out in fragments: slow is better than refused. */
 static int socket_make(int family, uint64_t socket_bytes)
 {
@@ -46,6 +60,7 @@ static int socket_make(int family, uint64_t socket_bytes)
     if (fd < 0)
         return -errno;
     buffers_set(fd, socket_bytes);
+    gro_set(fd);
     if (family == AF_INET) {
         error = option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     } else {
@@ -163,18 +178,31 @@ static int group_join(struct udp_sockets *sockets, const union udp_address *grou
 static int nest(int epoll, int fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
+
+    if (fd < 0)
+        return 0;
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-static int sleep_open(struct udp_sockets *sockets)
+static int sleep_open(struct udp_sockets *sockets, char *why, size_t why_bytes)
 {
-    int error;
+    int error = 0;
 
+    sockets->alarm = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     sockets->sleep_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (sockets->sleep_fd < 0)
-        return -errno;
-    error = nest(sockets->sleep_fd, sockets->own);
-    return error != 0 ? error : nest(sockets->sleep_fd, sockets->group);
+    if (sockets->alarm < 0 || sockets->sleep_fd < 0)
+        error = -errno;
+    if (error == 0)
+        error = nest(sockets->sleep_fd, sockets->own);
+    if (error == 0)
+        error = nest(sockets->sleep_fd, sockets->group);
+    if (error == 0)
+        error = nest(sockets->sleep_fd, sockets->alarm);
+    if (error != 0)
+        return transport_why(why, why_bytes, error,
+                             "udp: no descriptor to sleep on: %s: raise the limit of open files",
+                             strerror(-error));
+    return 0;
 }
 
 static int group_open(struct udp_sockets *sockets, struct udp_peers *peers,
@@ -189,8 +217,6 @@ static int group_open(struct udp_sockets *sockets, struct udp_peers *peers,
         sockets->group = socket_make(group->any.sa_family, config->socket_bytes);
         error = sockets->group < 0 ? sockets->group : group_join(sockets, group);
     }
-    if (error == 0)
-        error = sleep_open(sockets);
     if (error != 0)
         return transport_why(why, why_bytes, error,
                              "udp: cannot join multicast group %s port %u on interface %s: %s: "
@@ -206,30 +232,31 @@ int udp_sockets_open(struct udp_sockets *sockets, struct udp_peers *peers,
 {
     int error;
 
-    *sockets = (struct udp_sockets){ .own = -1, .group = -1, .sleep_fd = -1 };
+    *sockets = none_open;
     sockets->ttl = config->multicast_ttl != 0 ? config->multicast_ttl : 1;
     error = own_open(sockets, peers, config, why, why_bytes);
-    if (error != 0)
-        return error;
-    if (!udp_peers_multicast(peers)) {
-        sockets->sleep_fd = sockets->own;
-        return 0;
-    }
-    error = group_open(sockets, peers, config, why, why_bytes);
+    if (error == 0 && udp_peers_multicast(peers))
+        error = group_open(sockets, peers, config, why, why_bytes);
+    if (error == 0)
+        error = sleep_open(sockets, why, why_bytes);
     if (error != 0)
         udp_sockets_close(sockets);
     return error;
 }
 
+static void close_one(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 void udp_sockets_close(struct udp_sockets *sockets)
 {
-    if (sockets->sleep_fd >= 0 && sockets->sleep_fd != sockets->own)
-        close(sockets->sleep_fd);
-    if (sockets->group >= 0)
-        close(sockets->group);
-    if (sockets->own >= 0)
-        close(sockets->own);
-    *sockets = (struct udp_sockets){ .own = -1, .group = -1, .sleep_fd = -1 };
+    close_one(sockets->sleep_fd);
+    close_one(sockets->alarm);
+    close_one(sockets->group);
+    close_one(sockets->own);
+    *sockets = none_open;
 }
 
 void udp_sockets_rejoin(struct udp_sockets *sockets, struct udp_peers *peers)

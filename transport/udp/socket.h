@@ -20,7 +20,8 @@
 struct udp_sockets {
     int own;
     int group;    /* -1 without multicast */
-    int sleep_fd; /* own, or an epoll descriptor that nests both */
+    int alarm;    /* an eventfd: frames wait here, not in the kernel */
+    int sleep_fd; /* an epoll descriptor that nests all of them */
     bool rejoin;  /* sending to the group failed: the link, and our place in it, may be gone */
     uint8_t ttl;
     struct udp_interface interface; /* multicast only */

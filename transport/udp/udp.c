@@ -43,14 +43,22 @@ static int udp_open(struct transport **out, const struct transport_config *confi
         error = frame_bytes_check(u, config, why, why_bytes);
     if (error == 0)
         error = udp_sockets_open(&u->sockets, &u->peers, config, why, why_bytes);
+    if (error != 0)
+        goto free_state;
+    error = udp_rx_init(u);
     if (error != 0) {
-        free(u);
-        return error;
+        transport_why(why, why_bytes, error, "udp: no memory for receive buffers");
+        goto close_sockets;
     }
-    udp_rx_init(u);
     udp_tx_init(u);
     *out = &u->base;
     return 0;
+
+close_sockets:
+    udp_sockets_close(&u->sockets);
+free_state:
+    free(u);
+    return error;
 }
 
 static void udp_query(const struct transport *tp, struct transport_caps *caps)
