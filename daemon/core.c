@@ -91,6 +91,7 @@ static int open_transport(struct core *core, const struct core_config *config, c
         .rx_pool = &core->rx_pool,
         .rx_reserve = core->rx_reserve / 4, /* for lists and views */
         .socket_bytes = c->socket_bytes,
+        .backend = config->backend,
     };
     int error = config->transport->open(&core->transport, &tc, why, why_bytes);
     if (error == 0)
@@ -127,7 +128,8 @@ static int create_ring(struct core *core, const struct core_config *config, char
         return fail(why, why_bytes, "no memory for the ring", -ENOMEM);
     core->private_bytes += bytes;
     const char *field = "";
-    int error = ring_init(&core->ring, core->ring_memory, &rc, clock_ns(), &field);
+    int error = ring_init(&core->ring, core->ring_memory, &rc,
+                          config->start_ns ? config->start_ns : clock_ns(), &field);
     if (error)
         snprintf(why, why_bytes, "poll core: the ring does not accept its %s", field);
     core->clients.small_bytes = rc.frame_bytes_max - 192; /* heads, chunk, recovery */

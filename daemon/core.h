@@ -176,6 +176,8 @@ struct core_config {
     uint32_t clients_max;
     uint64_t ring_seq; /* persisted reservation */
     uint64_t incarnation;
+    const void *backend; /* of transport_config; NULL */
+    uint64_t start_ns;   /* time of the first turn; 0: the clock's */
 };
 
 /**
