@@ -75,6 +75,16 @@ static void unknown_key(struct config_parser *p, enum config_section section,
                      line->name.at, here, nearest->name);
 }
 
+static void unknown_section(struct config_parser *p, enum config_section parent,
+                            const struct config_line *line)
+{
+    const char *nearest = config_section_nearest(parent, line->name);
+    int shown = (int)min_u64(line->name.bytes, 60);
+    config_error(p, line->line, line->name.column, "unknown section '%.*s'%s%s%s", shown,
+                 line->name.at, nearest ? "; the nearest known section is '" : "",
+                 nearest ? nearest : "", nearest ? "'" : "");
+}
+
 static void pair(struct config_parser *p, enum config_section section,
                  const struct config_line *line)
 {
@@ -130,15 +140,12 @@ static void open_section(struct config_parser *p, enum config_section parent,
     enum config_section section =
         parent >= SECTION_IGNORED ? parent : config_section_find(parent, line->name);
     int shown = (int)min_u64(line->name.bytes, 60);
-    const char *nearest = config_section_nearest(parent, line->name);
     p->line = line->line;
     if (section == SECTION_IGNORED && parent != SECTION_IGNORED)
         config_warning(p, line->line, line->name.column,
                        "section '%.*s' has no meaning here and is ignored", shown, line->name.at);
     if (section == SECTION_UNKNOWN && parent != SECTION_UNKNOWN)
-        config_error(p, line->line, line->name.column, "unknown section '%.*s'%s%s%s", shown,
-                     line->name.at, nearest ? "; the nearest known section is '" : "",
-                     nearest ? nearest : "", nearest ? "'" : "");
+        unknown_section(p, parent, line);
     if (p->depth == CONFIG_DEPTH_MAX - 1) {
         config_error(p, line->line, line->name.column, "over %d sections one inside the other",
                      CONFIG_DEPTH_MAX - 1);
@@ -208,7 +215,7 @@ int config_parse_on(struct config *config, const char *text, size_t bytes,
                     struct config_report *report, const struct config_host *host)
 {
     struct config_parser p = { .config = config, .report = report, .host = host };
-    memset(report, 0, sizeof(*report));
+    report->count = report->errors = report->warnings = 0;
     set_defaults(&p);
     read_lines(&p, text, bytes);
     config_check(&p);

@@ -198,8 +198,8 @@ const char *config_section_nearest(enum config_section parent, struct config_spa
     const char *nearest = NULL;
     unsigned least = UINT32_MAX;
     for (size_t i = 0; i < ARRAY_COUNT(sections); i++) {
-        unsigned d = distance(name, sections[i].name);
-        if (sections[i].parent == parent && d < least) {
+        unsigned d = sections[i].parent == parent ? distance(name, sections[i].name) : UINT32_MAX;
+        if (d < least) {
             least = d;
             nearest = sections[i].name;
         }
@@ -207,17 +207,28 @@ const char *config_section_nearest(enum config_section parent, struct config_spa
     return nearest;
 }
 
+/* A lower bound of the distance, for the price of a look at the lengths. */
+static unsigned distance_least(struct config_span a, const char *b)
+{
+    size_t b_bytes = strlen(b);
+    return (unsigned)(a.bytes > b_bytes ? a.bytes - b_bytes : b_bytes - a.bytes);
+}
+
 const struct config_key *config_key_nearest(enum config_section section, struct config_span name)
 {
     const struct config_key *nearest = NULL;
     unsigned least = UINT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
-        unsigned d = distance(name, config_keys[i].name);
-        if (config_keys[i].section != section)
-            d = d == 0 ? 1 : UINT32_MAX; /* one letter wrong here is as likely as the wrong place */
+        const struct config_key *key = &config_keys[i];
+        unsigned d = UINT32_MAX;
+        if (key->section != section)
+            /* One letter wrong here is as likely as the wrong place. */
+            d = span_is(name, key->name) ? 1 : UINT32_MAX;
+        else if (distance_least(name, key->name) < least)
+            d = distance(name, key->name);
         if (d < least) {
             least = d;
-            nearest = &config_keys[i];
+            nearest = key;
         }
     }
     return nearest;

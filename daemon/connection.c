@@ -82,15 +82,19 @@ static bool read_one(struct connection *conn)
     return false;
 }
 
-static int32_t readable(int32_t fd, int32_t events, void *context)
+void connection_readable(struct connection *conn)
 {
-    struct connection *conn = context;
     struct control *c = conn->control;
-    (void)fd;
-    (void)events;
     for (int i = 0; i < PACKETS_AT_ONCE && read_one(conn); i++)
         continue;
     connection_sweep(c);
+}
+
+static int32_t readable(int32_t fd, int32_t events, void *context)
+{
+    (void)fd;
+    (void)events;
+    connection_readable(context);
     return 0;
 }
 

@@ -36,6 +36,9 @@ struct connection {
 /* Somebody knocks. Takes fd. */
 void connection_accept(struct control *c, int fd, bool spare);
 
+/* Take what has come. Called by the loop. */
+void connection_readable(struct connection *conn);
+
 /* Answer the request under way. Closes the connection when the answer cannot be sent; does nothing
  * when it is closed. */
 void connection_answer(struct connection *conn, struct ctl_answer *answer, const int *fds,
