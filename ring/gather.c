@@ -285,8 +285,9 @@ static bool join_stale(const struct ring *r, const struct wire_join *join, int f
     const struct configuration *c = r->state == RING_COMMIT ? &r->my_new_ring : &r->my_ring;
     bool leaving = join->flags & WIRE_LEAVING;
     bool same_start = r->incarnation[from] == join->incarnation || r->incarnation[from] == 0;
-    if (join->incarnation == r->departed[from])
-        return true;
+    if (join->incarnation == r->departed[from] &&
+        r->now_ns < r->departed_ns[from] + r->config.detect_ns)
+        return true; /* late: it said goodbye */
     if (r->state == RING_GATHER)
         return leaving && !same_start;
     if (!set_has(c->memb, from)) {
@@ -315,8 +316,10 @@ void join_receive(struct ring *r, const struct wire_join *join)
         return;
     }
     bool leaving = join->flags & WIRE_LEAVING;
-    if (leaving)
+    if (leaving) {
         r->departed[from] = join->incarnation;
+        r->departed_ns[from] = r->now_ns;
+    }
     r->incarnation[from] = join->incarnation;
     if (r->state != RING_GATHER)
         gather_enter(r, leaving ? RING_REASON_LEAVE : RING_REASON_JOIN);

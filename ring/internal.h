@@ -145,6 +145,7 @@ struct ring {
     uint64_t resend_ns;    /* interval of the next repetition */
     uint64_t want_ns;      /* the same for WANT */
     uint64_t sign_ns;      /* last sign of the token */
+    uint64_t progress_mark, progress_ns;
     bool parked_here, loss_grace;
     uint32_t parked_by; /* it rests there, as far as we know; NODE_NONE */
 
@@ -158,6 +159,7 @@ struct ring {
     uint64_t alive_ns[NODE_COUNT_MAX];    /* last sign of life */
     uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
     uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
+    uint64_t departed_ns[NODE_COUNT_MAX]; /* and when */
     struct node_set failed_before;        /* put out since the last ring, not heard since */
     uint64_t ring_seq_mine, persisted, persist_wanted;
     bool persist_ask;

@@ -7,6 +7,11 @@
 static void ring_frame_receive(struct ring *r, struct zcb *frame, const struct wire_view *view)
 {
     uint64_t seq = view->data->seq;
+    bool token_here = r->parked_here || ring_alone(r);
+    if (token_here && seq > r->token.seq) { /* nobody else can have given that place */
+        r->stats.rx_malformed++;
+        return;
+    }
     if (r->rx_free < RX_RESERVE && seq != r->cur->my_aru + 1) {
         r->stats.rx_no_room++;
         return;

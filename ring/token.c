@@ -53,6 +53,7 @@ void token_forget(struct ring *r)
     r->shown_seq = 0;
     r->my_last_aru = 0;
     r->passed_ns = 0;
+    r->progress_ns = r->now_ns;
     r->parked_here = false;
     r->parked_by = NODE_NONE;
     timer_off(r, TIMER_RESEND);
@@ -170,6 +171,25 @@ static bool visit_quiet(const struct ring *r, const struct token *t)
     return r->cur->safe_seq == t->seq && ring_ready(r) == 0;
 }
 
+/*
+ * Departure: a ring that turns but gets nowhere is given up. A gap that nobody can fill, or a
+ * recovery that does not come to its end, does not come from loss; it would last for ever.
+ */
+static bool stuck(struct ring *r, const struct token *t)
+{
+    uint64_t mark = r->cur->my_aru;
+    bool moves = mark == t->seq;
+    if (r->state == RING_RECOVERY) {
+        mark += t->seq;
+        moves = t->quiet > 0;
+    }
+    if (moves || mark != r->progress_mark) {
+        r->progress_mark = mark;
+        r->progress_ns = r->now_ns;
+    }
+    return r->now_ns - r->progress_ns > 2 * r->config.detect_ns;
+}
+
 void token_visit(struct ring *r, bool may_park)
 {
     struct token *t = &r->token;
@@ -194,7 +214,9 @@ void token_visit(struct ring *r, bool may_park)
     bool quiet = sent + resent == 0 && !asked && visit_quiet(r, t);
     t->quiet = quiet ? min_u32(t->quiet, UINT32_MAX / 2) + 1 : 0;
     r->shown_seq = t->seq;
-    if (recovery)
+    if (stuck(r, t))
+        gather_enter(r, recovery ? RING_REASON_RECOVERY_LOST : RING_REASON_TOKEN_LOST);
+    else if (recovery)
         recovery_progress(r, t);
     if (r->state == RING_GATHER)
         return;

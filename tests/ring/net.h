@@ -91,7 +91,7 @@ struct net {
     uint64_t delay_least_ns, delay_most_ns;
     uint64_t persist_ns; /* a write to the state directory; NS_NEVER: the disk is full */
     uint64_t lease_ns;   /* clients keep frames so long */
-    bool park;
+    bool park, lawless;  /* lawless: what is delivered is not looked at */
     uint32_t window_frames;
     uint32_t rx_count, tx_count; /* frames of a node's pools */
     uint32_t deaf[NET_NODES];    /* one bit for each node that it does not hear */
@@ -123,6 +123,9 @@ void net_heal(struct net *net); /* one group, no loss */
 
 /* Send: bytes >= 16. False: the backlog is full. */
 bool net_submit(struct net *net, int node, uint32_t port, uint32_t bytes, uint8_t guarantee);
+
+/* A frame that nobody sent arrives soon. */
+void net_inject(struct net *net, int to, const uint8_t *frame, uint32_t bytes);
 
 void net_run(struct net *net, uint64_t ns);
 /* All nodes of the mask are operational in one ring of exactly these, with the gate open. */
