@@ -353,10 +353,11 @@ Test(config, two_nodes_share_neither_id_nor_address)
 Test(config, too_many_nodes_are_an_error_and_nothing_worse)
 {
     static char text[NODE_COUNT_MAX * 128];
-    strcpy(text, TOTEM "nodelist {\n");
+    size_t used = (size_t)snprintf(text, sizeof(text), TOTEM "nodelist {\n");
     for (int i = 1; i <= NODE_COUNT_MAX + 9; i++)
-        sprintf(text + strlen(text), "node {\nring0_addr: 10.0.%d.%d\nnodeid: %d\n}\n", i / 200,
-                i % 200 + 1, i);
+        used += (size_t)snprintf(text + used, sizeof(text) - used,
+                                 "node {\nring0_addr: 10.0.%d.%d\nnodeid: %d\n}\n", i / 200,
+                                 i % 200 + 1, i);
     strcat(text, "}\n");
     cr_assert(parse(text) < 0);
     cr_assert(error_at(0, 0, "137 nodes; 128 is the most"));

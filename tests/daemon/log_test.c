@@ -30,7 +30,9 @@ Test(blackbox, holds_lines_in_order)
     size_t bytes;
     blackbox_add(&box, "one", 3);
     blackbox_add(&box, "two", 3);
-    cr_assert(eq(str, dumped(&bytes), "one\ntwo\n"));
+    char *text = dumped(&bytes);
+    cr_assert(eq(str, text, "one\ntwo\n"));
+    free(text);
 }
 
 Test(blackbox, B1_B2_keeps_the_newest_and_begins_with_a_whole_line)
@@ -48,6 +50,7 @@ Test(blackbox, B1_B2_keeps_the_newest_and_begins_with_a_whole_line)
     int next = atoi(text + 5);
     for (char *at = text; *at; at = strchr(at, '\n') + 1)
         cr_assert(eq(int, atoi(at + 5), next++));
+    free(text);
 }
 
 Test(log, a_crash_leaves_the_last_lines_in_the_state_directory)
