@@ -113,6 +113,9 @@ static void tell_service(struct handle *h)
 static void event_taken(struct handle *h, const struct chan_event *event)
 {
     struct receive_state *r = &h->receive;
+    if (event->kind == CHAN_MESSAGE && event->nodeid == h->hello.nodeid &&
+        atomic_load_explicit(&h->send.last_big, memory_order_relaxed) != 0)
+        send_came_back(h, event->arena, event->offset);
     r->taken_events++;
     r->taken_bytes += event->bytes;
     spsc_release(&r->events);
@@ -296,11 +299,7 @@ static cs_error_t take_turn(struct handle *h, bool one, bool wait)
 
 static cs_error_t wait_for_events(struct handle *h)
 {
-    bool trims = send_may_trim(h);
-    cs_error_t error = wake_client_wait(h, trims ? TRIM_WAIT_MS : -1);
-    if (trims)
-        send_trim(h);
-    return error;
+    return wake_client_wait(h, send_may_trim(h) ? TRIM_WAIT_MS : -1);
 }
 
 cs_error_t dispatch(struct handle *h, cs_dispatch_flags_t mode)
@@ -308,6 +307,8 @@ cs_error_t dispatch(struct handle *h, cs_dispatch_flags_t mode)
     bool one = mode == CS_DISPATCH_ONE || mode == CS_DISPATCH_ONE_NONBLOCKING;
     bool wait = mode == CS_DISPATCH_ONE || mode == CS_DISPATCH_BLOCKING;
     for (;;) {
+        if (send_may_trim(h))
+            send_trim(h);
         cs_error_t error = take_turn(h, one, wait);
         if (error == CS_ERR_TRY_AGAIN && mode == CS_DISPATCH_ALL)
             return CS_OK;

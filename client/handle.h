@@ -29,7 +29,7 @@
 
 struct iteration;
 
-enum segment_kind { SEGMENT_SMALL, SEGMENT_MEDIUM, SEGMENT_SINGLE, SEGMENT_KINDS };
+enum segment_kind { SEGMENT_SMALL, SEGMENT_MEDIUM, SEGMENT_LARGE, SEGMENT_SINGLE, SEGMENT_KINDS };
 
 struct tx_segment {
     struct zcb_arena arena; /* bytes == 0: none at this index */
@@ -44,9 +44,13 @@ struct send_state {
     struct tx_segment segment[CHAN_SEGMENT_COUNT];
     uint64_t denied_until_ns[SEGMENT_KINDS]; /* the pool was empty: do not ask again before */
     _Atomic uint64_t refused_bytes;          /* size + 1 of the last message refused for room */
-    _Atomic uint32_t medium_count;           /* segments to give back when idle */
-    _Atomic uint64_t trim_ns;                /* when to look for idle ones next */
-    bool has_small;
+    _Atomic uint32_t idle_count;             /* segments to give back when idle */
+    _Atomic uint64_t last_big; /* segment_key() of the last message in a large or single segment,
+                                  until it has come back to us; 0: it has */
+    _Atomic uint64_t trim_ns;  /* when to look for idle ones next */
+    uint32_t count[SEGMENT_KINDS]; /* of the segments there are */
+    uint64_t large_back_ns;        /* when the large one was given back */
+    bool large_stays;              /* it was wanted again soon after, so until it is idle */
     bool joined;
 };
 

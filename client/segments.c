@@ -5,8 +5,9 @@
 
 #include "request.h"
 
-#define DENIED_NS (5 * NS_PER_MS)
+#define DENIED_NS (2 * NS_PER_MS)
 #define IDLE_NS   NS_PER_S
+#define SOON_NS   (100 * NS_PER_MS)
 
 static uint64_t free_position(struct handle *h, uint32_t index)
 {
@@ -22,7 +23,14 @@ static enum segment_kind kind_for(uint32_t bytes)
 {
     if (bytes <= SEGMENT_SMALL_MESSAGE_MAX)
         return SEGMENT_SMALL;
-    return bytes <= SEGMENT_MEDIUM_MESSAGE_MAX ? SEGMENT_MEDIUM : SEGMENT_SINGLE;
+    if (bytes <= SEGMENT_MEDIUM_MESSAGE_MAX)
+        return SEGMENT_MEDIUM;
+    return bytes <= SEGMENT_LARGE_MESSAGE_MAX ? SEGMENT_LARGE : SEGMENT_SINGLE;
+}
+
+static bool goes_idle(enum segment_kind kind)
+{
+    return kind == SEGMENT_MEDIUM || kind == SEGMENT_LARGE;
 }
 
 /* N1, N2. */
@@ -43,26 +51,52 @@ static bool fits(struct handle *h, uint32_t index, uint32_t bytes, struct segmen
     return true;
 }
 
+static bool find_in_kind(struct handle *h, enum segment_kind kind, uint32_t bytes,
+                         struct segment_spot *spot)
+{
+    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+        const struct tx_segment *s = &h->send.segment[i];
+        if (exists(s) && s->kind == kind && fits(h, i, bytes, spot))
+            return true;
+    }
+    return false;
+}
+
 /* The small one first: what is idle behind it can go back. */
 static bool find_in_existing(struct handle *h, uint32_t bytes, struct segment_spot *spot)
 {
-    for (enum segment_kind kind = kind_for(bytes); kind < SEGMENT_SINGLE; kind++) {
-        for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
-            const struct tx_segment *s = &h->send.segment[i];
-            if (exists(s) && s->kind == kind && fits(h, i, bytes, spot))
-                return true;
-        }
-    }
-    return false;
+    enum segment_kind kind = kind_for(bytes);
+    return (kind != SEGMENT_SINGLE && find_in_kind(h, kind, bytes, spot)) ||
+           (kind == SEGMENT_SMALL && find_in_kind(h, SEGMENT_MEDIUM, bytes, spot));
 }
 
 static void give_back(struct handle *h, uint32_t index)
 {
     struct tx_segment *s = &h->send.segment[index];
     request_plain(h, CTL_TX_PUT, index);
-    if (s->kind == SEGMENT_MEDIUM)
-        atomic_fetch_sub_explicit(&h->send.medium_count, 1, memory_order_relaxed);
+    h->send.count[s->kind]--;
+    if (goes_idle(s->kind))
+        atomic_fetch_sub_explicit(&h->send.idle_count, 1, memory_order_relaxed);
     zcb_arena_destroy(&s->arena);
+}
+
+/* The service gave this segment; where is it? CS_ERR_LIBRARY: it gave nonsense. */
+static cs_error_t map_segment(struct handle *h, const struct ctl_answer *answer, int fd,
+                              struct tx_segment **out)
+{
+    if (answer->arg >= CHAN_SEGMENT_COUNT || exists(&h->send.segment[answer->arg]) ||
+        answer->arg64 % CHAN_TX_ALIGN != 0)
+        return CS_ERR_LIBRARY;
+    struct tx_segment *s = &h->send.segment[answer->arg];
+    int failed = zcb_arena_map(&s->arena, fd, answer->arg64, answer->arena, ZCB_WRITE);
+    if (failed) {
+        request_plain(h, CTL_TX_PUT, answer->arg);
+        return request_error(failed);
+    }
+    zcb_arena_close_fd(&s->arena);
+    s->position = free_position(h, answer->arg);
+    *out = s;
+    return CS_OK;
 }
 
 static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, struct tx_segment **out)
@@ -73,23 +107,12 @@ static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, struct tx_segmen
     cs_error_t error = request(h, &question, &answer, &fd);
     if (error != CS_OK)
         return error;
-    bool sane = answer.arg < CHAN_SEGMENT_COUNT && !exists(&h->send.segment[answer.arg]) &&
-                answer.arg64 >= bytes && answer.arg64 % CHAN_TX_ALIGN == 0;
-    struct tx_segment *s = sane ? &h->send.segment[answer.arg] : NULL;
-    int failed = sane ? zcb_arena_map(&s->arena, fd, answer.arg64, answer.arena, ZCB_WRITE) : 0;
-    if (!sane || failed) {
-        if (fd >= 0)
-            close(fd);
-        if (sane)
-            request_plain(h, CTL_TX_PUT, answer.arg);
-        else
-            handle_lose(h);
-        return sane ? request_error(failed) : CS_ERR_LIBRARY;
-    }
-    zcb_arena_close_fd(&s->arena);
-    s->position = free_position(h, answer.arg);
-    *out = s;
-    return CS_OK;
+    error = map_segment(h, &answer, fd, out);
+    if (error != CS_OK && fd >= 0)
+        close(fd);
+    if (error == CS_ERR_LIBRARY)
+        handle_lose(h);
+    return error;
 }
 
 /* What others have now may come back; what nobody can have never will. */
@@ -114,59 +137,77 @@ static cs_error_t get_segment(struct handle *h, enum segment_kind kind, uint64_t
         return denial(h, kind, error);
     s->kind = kind;
     s->used_ns = handle_now_ns();
-    if (kind == SEGMENT_MEDIUM)
-        atomic_fetch_add_explicit(&h->send.medium_count, 1, memory_order_relaxed);
-    else if (kind == SEGMENT_SMALL)
-        h->send.has_small = true;
+    h->send.count[kind]++;
+    if (kind == SEGMENT_LARGE)
+        h->send.large_stays = s->used_ns - h->send.large_back_ns < SOON_NS;
+    if (goes_idle(kind))
+        atomic_fetch_add_explicit(&h->send.idle_count, 1, memory_order_relaxed);
     return CS_OK;
 }
 
-static cs_error_t find_in_single(struct handle *h, uint32_t bytes, struct segment_spot *spot)
+/* What to ask for to make room for a message of a kind; SEGMENT_KINDS: nothing, wait. */
+static enum segment_kind kind_to_get(struct handle *h, enum segment_kind kind)
 {
-    cs_error_t error = get_segment(h, SEGMENT_SINGLE, align_up(bytes, CHAN_PAGE_BYTES));
-    for (uint32_t i = 0; error == CS_OK && i < CHAN_SEGMENT_COUNT; i++) {
-        const struct tx_segment *s = &h->send.segment[i];
-        if (exists(s) && s->kind == SEGMENT_SINGLE && fits(h, i, bytes, spot))
-            return CS_OK;
+    const struct send_state *send = &h->send;
+    if (kind == SEGMENT_SMALL && send->count[SEGMENT_SMALL] > 0)
+        kind = SEGMENT_MEDIUM;
+    if (kind == SEGMENT_MEDIUM && send->count[SEGMENT_MEDIUM] == SEGMENT_MEDIUM_COUNT)
+        return SEGMENT_KINDS;
+    if (kind != SEGMENT_LARGE)
+        return kind;
+    if (send->count[SEGMENT_LARGE] > 0)
+        return SEGMENT_KINDS;
+    /* A stream, if the one before is still under way. */
+    return atomic_load_explicit(&send->last_big, memory_order_relaxed) ? SEGMENT_LARGE
+                                                                       : SEGMENT_SINGLE;
+}
+
+static uint64_t bytes_of_kind(enum segment_kind kind, uint32_t message_bytes)
+{
+    switch (kind) {
+    case SEGMENT_SMALL:
+        return SEGMENT_SMALL_BYTES;
+    case SEGMENT_MEDIUM:
+        return SEGMENT_MEDIUM_BYTES;
+    case SEGMENT_LARGE:
+        return SEGMENT_LARGE_BYTES;
+    default:
+        return align_up(message_bytes, CHAN_PAGE_BYTES);
     }
-    return error == CS_OK ? CS_ERR_LIBRARY : error;
 }
 
-static bool may_get_medium(const struct handle *h)
+static cs_error_t find_in_new(struct handle *h, enum segment_kind kind, uint32_t bytes,
+                              struct segment_spot *spot)
 {
-    return atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) < SEGMENT_MEDIUM_COUNT;
-}
-
-/* Another small or medium one. */
-static cs_error_t get_shared(struct handle *h, enum segment_kind kind)
-{
-    if (kind == SEGMENT_SMALL && !h->send.has_small)
-        return get_segment(h, SEGMENT_SMALL, SEGMENT_SMALL_BYTES);
-    return may_get_medium(h) ? get_segment(h, SEGMENT_MEDIUM, SEGMENT_MEDIUM_BYTES)
-                             : CS_ERR_TRY_AGAIN;
+    cs_error_t error = get_segment(h, kind, bytes_of_kind(kind, bytes));
+    if (error != CS_OK)
+        return error;
+    return find_in_kind(h, kind, bytes, spot) ? CS_OK : CS_ERR_LIBRARY;
 }
 
 cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *spot)
 {
-    enum segment_kind kind = kind_for(bytes);
-    if (kind == SEGMENT_SINGLE)
-        return find_in_single(h, bytes, spot);
     if (find_in_existing(h, bytes, spot))
         return CS_OK;
-    cs_error_t error = get_shared(h, kind);
-    if (error == CS_OK)
-        return find_in_existing(h, bytes, spot) ? CS_OK : CS_ERR_LIBRARY;
-    bool none = atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) == 0;
-    if (error != CS_ERR_LIBRARY && kind == SEGMENT_MEDIUM && none)
-        return find_in_single(h, bytes, spot); /* less than a medium one may still be had */
-    return error;
+    enum segment_kind kind = kind_to_get(h, kind_for(bytes));
+    if (kind == SEGMENT_KINDS)
+        return CS_ERR_TRY_AGAIN;
+    cs_error_t error = find_in_new(h, kind, bytes, spot);
+    if (error != CS_ERR_TRY_AGAIN || !goes_idle(kind) || kind_for(bytes) != kind ||
+        h->send.count[kind] > 0)
+        return error;
+    return find_in_new(h, SEGMENT_SINGLE, bytes, spot); /* less of it may still be had */
 }
 
 void segments_use_spot(struct handle *h, const struct segment_spot *spot)
 {
-    spot->segment->position = spot->end;
-    if (atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) > 0)
-        spot->segment->used_ns = handle_now_ns();
+    struct tx_segment *s = spot->segment;
+    s->position = spot->end;
+    if (atomic_load_explicit(&h->send.idle_count, memory_order_relaxed) > 0)
+        s->used_ns = handle_now_ns();
+    if (s->kind == SEGMENT_LARGE || s->kind == SEGMENT_SINGLE)
+        atomic_store_explicit(&h->send.last_big, segment_key(s->arena.id, spot->offset),
+                              memory_order_relaxed);
 }
 
 void segments_submitted(struct handle *h, const struct segment_spot *spot)
@@ -178,14 +219,20 @@ void segments_submitted(struct handle *h, const struct segment_spot *spot)
 bool segments_have_room(struct handle *h, uint32_t bytes)
 {
     struct segment_spot spot;
-    enum segment_kind kind = kind_for(bytes);
     if (find_in_existing(h, bytes, &spot))
         return true;
-    if (kind == SEGMENT_SMALL && h->send.has_small)
-        kind = SEGMENT_MEDIUM;
-    if (kind == SEGMENT_MEDIUM && !may_get_medium(h))
-        return false;
-    return handle_now_ns() >= h->send.denied_until_ns[kind];
+    enum segment_kind kind = kind_to_get(h, kind_for(bytes));
+    return kind != SEGMENT_KINDS && handle_now_ns() >= h->send.denied_until_ns[kind];
+}
+
+void segments_stream_ended(struct handle *h)
+{
+    if (h->send.large_stays)
+        return;
+    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++)
+        if (exists(&h->send.segment[i]) && h->send.segment[i].kind == SEGMENT_LARGE)
+            give_back(h, i);
+    h->send.large_back_ns = handle_now_ns();
 }
 
 void segments_trim(struct handle *h)
@@ -193,7 +240,7 @@ void segments_trim(struct handle *h)
     uint64_t now_ns = handle_now_ns();
     for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
         const struct tx_segment *s = &h->send.segment[i];
-        if (exists(s) && s->kind == SEGMENT_MEDIUM && now_ns - s->used_ns >= IDLE_NS)
+        if (exists(s) && goes_idle(s->kind) && now_ns - s->used_ns >= IDLE_NS)
             give_back(h, i);
     }
 }

@@ -7,11 +7,13 @@
  *
  *   small    one, from the first send on, for messages up to a quarter of it
  *   medium   a few, under pressure and for messages up to half of one; given back when idle
+ *   large    one, for a stream of messages up to half of it; given back when the last of them has
+ *            come back to us, or, when such streams follow each other, when idle
  *   single   for one message, of its size, given back as soon as it is submitted: the service
  *            keeps it until the message has been sent and read
  *
  * The service's memory for segments is one pool for all clients: what is not in use goes back
- * without waiting for this program to call again.
+ * without waiting for this program to send again.
  *
  * Invariants: N1  position - tx_free <= bytes of the segment: nothing in use is overwritten
  *             N2  a message does not wrap: it skips to the start, and its end counts the skipped
@@ -26,6 +28,8 @@ enum {
     SEGMENT_MEDIUM_BYTES = 1 << 20,
     SEGMENT_MEDIUM_MESSAGE_MAX = SEGMENT_MEDIUM_BYTES / 2,
     SEGMENT_MEDIUM_COUNT = 2,
+    SEGMENT_LARGE_BYTES = 4 << 20,
+    SEGMENT_LARGE_MESSAGE_MAX = SEGMENT_LARGE_BYTES / 2,
 };
 
 /* Where a message will lie. */
@@ -52,5 +56,14 @@ bool segments_have_room(struct handle *h, uint32_t bytes);
 
 /* Give back what has been idle for long. */
 void segments_trim(struct handle *h);
+
+/* The stream of messages in the large segment has ended for now. */
+void segments_stream_ended(struct handle *h);
+
+/* Names a place in an arena. Never 0. */
+static inline uint64_t segment_key(uint32_t arena, uint64_t offset)
+{
+    return (uint64_t)arena << 32 | (uint32_t)offset;
+}
 
 #endif

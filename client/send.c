@@ -158,7 +158,7 @@ bool send_is_refused(struct handle *h)
 
 bool send_may_trim(const struct handle *h)
 {
-    return atomic_load_explicit(&h->send.medium_count, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&h->send.idle_count, memory_order_relaxed) > 0;
 }
 
 void send_trim(struct handle *h)
@@ -170,5 +170,18 @@ void send_trim(struct handle *h)
     atomic_store_explicit(&h->send.trim_ns, now_ns + TRIM_EVERY_NS, memory_order_relaxed);
     if (!atomic_load_explicit(&h->finalized, memory_order_acquire))
         segments_trim(h);
+    pthread_mutex_unlock(&h->send.lock);
+}
+
+void send_came_back(struct handle *h, uint32_t arena, uint64_t offset)
+{
+    uint64_t key = segment_key(arena, offset);
+    if (!atomic_compare_exchange_strong_explicit(&h->send.last_big, &key, 0, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+    if (pthread_mutex_trylock(&h->send.lock) != 0)
+        return; /* somebody sends: the stream goes on, or it is trimmed later */
+    if (atomic_load_explicit(&h->send.last_big, memory_order_relaxed) == 0)
+        segments_stream_ended(h);
     pthread_mutex_unlock(&h->send.lock);
 }

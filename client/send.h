@@ -34,6 +34,9 @@ cs_error_t send_finalize(struct handle *h);
 /* Would a send like the last refused one (or a small one) be refused now? */
 bool send_is_refused(struct handle *h);
 
+/* Dispatch met the message that lies there, which is perhaps the last of a stream of ours. */
+void send_came_back(struct handle *h, uint32_t arena, uint64_t offset);
+
 /* Give idle segments back, when nobody is sending just now; and whether there may be some. */
 void send_trim(struct handle *h);
 bool send_may_trim(const struct handle *h);

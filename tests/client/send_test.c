@@ -161,6 +161,7 @@ Test(send, a_handle_that_does_not_send_has_no_segment)
 
 static bool one_segment_left(void *unused)
 {
+    cpg_dispatch(r.handle, CS_DISPATCH_ALL);
     return fake_segments(fake) == 1;
 }
 
@@ -172,6 +173,23 @@ Test(send, segments_for_large_messages_are_gone_when_they_have_been_read)
     cr_assert_eq(send_bytes(data, 2 << 20), CS_OK);
     dispatch_until(&r, 4);
     cr_assert(comes_true(one_segment_left, NULL));
+    free(data);
+}
+
+Test(send, a_stream_of_large_messages_shares_a_segment_until_it_ends)
+{
+    enum { COUNT = 40 };
+    uint32_t salt = 21;
+    uint8_t *data = patterned(1000000, salt);
+    r.then = check_pattern;
+    r.argument = &salt;
+    for (int i = 0; i < COUNT; i++)
+        while (send_bytes(data, 1000000) == CS_ERR_TRY_AGAIN)
+            cr_assert_eq(cpg_dispatch(r.handle, CS_DISPATCH_ONE), CS_OK);
+    cr_assert_lt(fake_requests(fake, CTL_TX_GET), COUNT / 4);
+    dispatch_until(&r, COUNT + 1);
+    cr_assert_eq(send_text(r.handle, "small"), CS_OK);
+    cr_assert(comes_true(one_segment_left, NULL), "what stayed behind goes when it is idle");
     free(data);
 }
 
