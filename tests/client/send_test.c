@@ -188,6 +188,7 @@ Test(send, a_stream_of_large_messages_shares_a_segment_until_it_ends)
             cr_assert_eq(cpg_dispatch(r.handle, CS_DISPATCH_ONE), CS_OK);
     cr_assert_lt(fake_requests(fake, CTL_TX_GET), COUNT / 4);
     dispatch_until(&r, COUNT + 1);
+    r.then = NULL;
     cr_assert_eq(send_text(r.handle, "small"), CS_OK);
     cr_assert(comes_true(one_segment_left, NULL), "what stayed behind goes when it is idle");
     free(data);
