@@ -348,6 +348,28 @@ Test(udp, a_batch_of_frames_and_destinations_is_one_call)
     cluster_close(&c);
 }
 
+/* None of them is refused for its size, which would show in the calls. */
+Test(udp, long_runs_are_sent_as_the_kernel_takes_them)
+{
+    struct cluster c;
+    struct zcb *frame[130];
+    const struct transport_stats *stats;
+
+    cluster_open(&c, UDP_IPV4, NULL);
+    stats = c.party[0].tp->ops->stats(c.party[0].tp);
+    for (uint32_t k = 0; k < 130; k++)
+        frame[k] = frame_make(&c, 0, c.party[1].node_id, k, 40, FRAME_BYTES_MAX - 40, 1);
+    send_all(&c, 0, frame, 130);
+    cr_assert_eq(stats->tx_calls, 1);
+    cr_assert_eq(drain(&c, 0, 1), 130);
+    for (uint32_t k = 0; k < 130; k++)
+        frame[k] = frame_make(&c, 0, c.party[1].node_id, k, 40, 0, 0);
+    send_all(&c, 0, frame, 130);
+    cr_assert_eq(stats->tx_calls, 3); /* one of them drain()'s */
+    cr_assert_eq(drain(&c, 0, 1), 130);
+    cluster_close(&c);
+}
+
 static void busy_group(struct cluster *c, uint32_t lengths)
 {
     struct zcb *frame[32];
@@ -501,7 +523,7 @@ Test(udp_link, frames_longer_than_the_mtu_arrive)
     for (int round = 0; round < 3; round++) {
         for (uint32_t k = 0; k < 20; k++)
             frame[k] = frame_make(&c, 0, ZCB_TO_ALL, k, 72, k < 10 ? 1400 : 100, 1);
-        send_all(&c, 0, frame, 20);
+        cr_assert_eq(transport_tx_burst(c.party[0].tp, frame, 20), 20);
         for (int i = 1; i < 3; i++) {
             uint32_t next = 0;
             while (next < 20) { /* some may come twice: the first run was begun anew */
@@ -516,6 +538,37 @@ Test(udp_link, frames_longer_than_the_mtu_arrive)
     }
     cr_assert_eq(c.party[0].tp->ops->stats(c.party[0].tp)->tx_errors, 0);
     cluster_close(&c);
+}
+
+static void link_local(const char *group)
+{
+    struct cluster c;
+
+    if (!isolate() || !link_make() || !command("ip -6 address add fe80::92/64 dev l0 nodad"))
+        cr_skip_test("needs a network namespace, veth and `ip`");
+    cluster_open(&c, UDP_IPV6, NULL);
+    for (int i = 0; i < c.count; i++) {
+        party_close(&c, i);
+        snprintf(c.nodes[i].address, sizeof c.nodes[i].address, "fe80::92%%l0");
+    }
+    c.config.multicast = group;
+    c.config.multicast_port = c.nodes[0].port;
+    for (int i = 0; i < c.count; i++)
+        party_open(&c, i);
+    all_talk(&c);
+    cluster_close(&c);
+}
+
+Test(udp_link, addresses_of_one_link_will_do)
+{
+    link_local(NULL);
+}
+
+Test(udp_link, groups_of_one_link_will_do_with_its_name_and_without)
+{
+    link_local("ff02::5c%l0");
+    command("ip link delete l0");
+    link_local("ff02::5c");
 }
 
 /* Send to node `dest` until our buffer is full, or `most` went. How many went. */
