@@ -199,7 +199,8 @@ static void print_text(const struct demo_report *report, const struct demo_outco
     time_text(view, o->view_change_ns);
     time_text(merge, o->merge_ns);
     printf("\n"
-           "  messages     %s of %u bytes: %s a second, %.0f MB/s, each delivered on every node\n"
+           "  messages     %s of %u bytes: %s a second, %.0f MB/s, each delivered on every living "
+           "node\n"
            "  latency      p50 %s, p99 %s, max %s, from the send to a delivery on any node\n"
            "  view change  %s after node %d was killed; merge %s after it was started again\n"
            "  order        %s, in %u stretches between changes\n"

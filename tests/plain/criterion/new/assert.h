@@ -2,6 +2,9 @@
 #ifndef PLAIN_CRITERION_NEW_ASSERT_H
 #define PLAIN_CRITERION_NEW_ASSERT_H
 
+/* Warned about no more than the real one, which is a system header. */
+#pragma GCC system_header
+
 /*
  * assert.h - typed comparisons, to stand inside cr_assert(): eq(u32, a, b), all(...), zero(int, x).
  */
