@@ -32,11 +32,16 @@ static int allocate(int fd, size_t bytes)
     return 0;
 }
 
-static void *map(int fd, size_t offset, size_t bytes, enum zcb_access access)
+static void *map_with(int fd, size_t offset, size_t bytes, enum zcb_access access, int more)
 {
     int prot = access == ZCB_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *base = mmap(NULL, bytes, prot, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
+    void *base = mmap(NULL, bytes, prot, MAP_SHARED | more, fd, (off_t)offset);
     return base == MAP_FAILED ? NULL : base;
+}
+
+static void *map(int fd, size_t offset, size_t bytes, enum zcb_access access)
+{
+    return map_with(fd, offset, bytes, access, MAP_POPULATE);
 }
 
 /* A2, A3. FUTURE_WRITE spares the mapping that is there already. */
@@ -136,7 +141,9 @@ int zcb_arena_map(struct zcb_arena *arena, int fd, size_t bytes, uint32_t id,
     struct zcb_arena made = { .bytes = bytes, .id = id, .fd = fd };
     if (!is_arena(fd, bytes, &made.page_bytes))
         return -EPROTO;
-    made.base = map(fd, 0, bytes, access);
+    /* Page tables for a large arena that hundreds of handles of one process only read, and mostly
+     * little of, come as they go. */
+    made.base = access == ZCB_READ ? map_with(fd, 0, bytes, access, 0) : map(fd, 0, bytes, access);
     if (!made.base)
         return errno == EPERM || errno == EACCES ? -EACCES : -ENOMEM;
     *arena = made;
