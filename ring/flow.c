@@ -20,7 +20,7 @@ void flow_reset(struct ring *r)
     const struct ring_config *c = &r->config;
     uint32_t window = c->window_frames ? c->window_frames : WINDOW_FRAMES_START;
     r->window_frames = min_u32(window, WINDOW_FRAMES_MOST);
-    uint32_t personal = c->personal_frames ? c->personal_frames : r->window_frames / 2;
+    uint32_t personal = c->personal_frames ? c->personal_frames : (r->window_frames + 1) / 2;
     r->personal_frames = min_u32(personal, PERSONAL_FRAMES_MOST);
     uint32_t after = c->accelerated_frames ? c->accelerated_frames : r->personal_frames / 2;
     r->accelerated_frames = min_u32(after, r->personal_frames);
@@ -67,7 +67,8 @@ static uint32_t flow_room(const struct ring *r, const struct token *t, uint32_t 
     uint32_t others = less(t->fcc, r->my_sent);
     uint32_t allowed = min_u32(r->personal_frames, less(window, others));
     uint32_t margin = RX_MARGIN + (uint32_t)r->my_ring.count;
-    uint32_t receivers = less(min_u32(t->free_min, t->free_next), margin + t->fcc);
+    uint32_t least = min_u32(r->rx_free, min_u32(t->free_min, t->free_next));
+    uint32_t receivers = less(least, margin + t->fcc);
     uint32_t places = less(RING_WINDOW_MAX / 2, t->seq - r->cur->low);
     allowed = min_u32(allowed, min_u32(receivers, places));
     return min_u32(allowed, min_u32(send_room(r), BATCH_MAX));

@@ -31,6 +31,7 @@ enum {
     SENDS_CONTROL = 64,        /* of these, left to control frames */
     BATCH_MAX = 256,           /* new frames of one visit of the token */
     RX_RESERVE = 8,            /* with fewer free receive frames only the most needed is kept */
+    TX_RESERVE = 8,            /* free frames that recovery leaves to tokens */
     RX_MARGIN = 16,            /* free receive frames that senders leave, and one for each node */
     RECENT_MAX = 8,            /* ids of rings we were in */
     RING_SEQ_STEP = 4,         /* between one ring and the next */
@@ -244,7 +245,6 @@ void window_reset(struct window *w);
 struct zcb *window_at(const struct window *w, uint64_t seq); /* NULL: not held */
 enum window_verdict window_put(struct window *w, uint64_t seq, struct zcb *frame); /* holds it */
 void window_let_go(struct window *w);
-uint32_t window_room(const struct window *w, uint64_t seq);
 
 static inline const struct wire_data *frame_data(const struct zcb *frame)
 {

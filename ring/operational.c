@@ -3,6 +3,12 @@
 
 /* Frames with a place on a ring, and what shows that there is another ring. */
 
+/* Hardly a buffer is left. That we were told of none may also mean that senders are to wait. */
+static bool rx_short(const struct ring *r, const struct zcb *frame)
+{
+    return r->rx_free < RX_RESERVE && frame->pool->free_count < frame->pool->count / 4;
+}
+
 /* Totem 1995: receipt of a message of the present ring, or of the ring that is being formed. */
 static void ring_frame_receive(struct ring *r, struct zcb *frame, const struct wire_view *view)
 {
@@ -12,7 +18,7 @@ static void ring_frame_receive(struct ring *r, struct zcb *frame, const struct w
         r->stats.rx_malformed++;
         return;
     }
-    if (r->rx_free < RX_RESERVE && seq != r->cur->my_aru + 1) {
+    if (rx_short(r, frame) && seq != r->cur->my_aru + 1) {
         r->stats.rx_no_room++;
         return;
     }

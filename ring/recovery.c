@@ -179,9 +179,9 @@ static struct zcb *info_make(struct ring *r)
 
 static struct zcb *wrap(struct ring *r, struct zcb *old)
 {
+    if (r->config.tx_pool->free_count <= TX_RESERVE)
+        return NULL; /* each stays until all have it, and for that the token must go on */
     struct zcb *frame = zcb_get(r->config.tx_pool, ZCB_HELD_RING);
-    if (!frame)
-        return NULL;
     wire_recovery_wrap(frame, old);
     for (uint32_t i = 0; i < old->slice_count; i++)
         zcb_add_slice(frame, &old->slice[i]);

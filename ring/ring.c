@@ -107,7 +107,7 @@ static const char *config_wrong(const struct ring_config *c)
     if (c->incarnation == 0)
         return "incarnation";
     if (!c->tx_pool || c->tx_pool->slot_bytes < RING_HEAD_BYTES ||
-        c->tx_pool->slices_max < RING_SLICES_MAX || c->tx_pool->count < 2 * PACK_RESERVE)
+        c->tx_pool->slices_max < RING_SLICES_MAX || c->tx_pool->count <= RING_TX_RESERVE)
         return "tx_pool";
     return NULL;
 }

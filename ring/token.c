@@ -297,8 +297,9 @@ uint32_t alone_send(struct ring *r)
     struct token *t = &r->token;
     struct window *w = r->cur;
     uint32_t count = 0;
+    bool open = r->gate_open && r->rx_free > 0; /* our own clients may make us wait, too */
     while (t->seq - w->low < RING_OUT_MAX) {
-        struct zcb *frame = pack_take(&r->pack, r->gate_open, true);
+        struct zcb *frame = pack_take(&r->pack, open, true);
         if (!frame)
             break;
         token_place(r, t, frame);

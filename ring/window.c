@@ -22,13 +22,6 @@ struct zcb *window_at(const struct window *w, uint64_t seq)
     return w->frame[seq & WINDOW_MASK];
 }
 
-/* Places that fit behind seq before the oldest frame held is in the way. */
-uint32_t window_room(const struct window *w, uint64_t seq)
-{
-    uint64_t used = seq - w->low;
-    return used >= RING_WINDOW_MAX ? 0 : (uint32_t)(RING_WINDOW_MAX - used);
-}
-
 enum window_verdict window_put(struct window *w, uint64_t seq, struct zcb *frame)
 {
     if (seq <= w->my_aru || window_at(w, seq))

@@ -521,6 +521,8 @@ void net_heal(struct net *net)
 {
     memset(net->group, 0, sizeof(net->group));
     memset(net->deaf, 0, sizeof(net->deaf));
+    for (int i = 0; i < net->node_count; i++)
+        net->node[i].blocked = false;
     net->loss_permille = 0;
     net->repeat_permille = 0;
     net->drop = NULL;
@@ -532,6 +534,7 @@ bool net_submit(struct net *net, int index, uint32_t port, uint32_t bytes, uint8
 {
     struct net_node *node = &net->node[index];
     static _Thread_local struct ring_out out;
+    ring_rx_free(node->ring, node->blocked ? 0 : node->rx_pool.free_count);
     if (submit(net, node, port, bytes, guarantee, 0) != 0)
         return false;
     ring_continue(node->ring, net->now_ns, &out);
@@ -570,7 +573,7 @@ static void poll(struct net *net, struct net_node *node)
         }
         free(in->bytes);
     }
-    ring_rx_free(node->ring, node->rx_pool.free_count);
+    ring_rx_free(node->ring, node->blocked ? 0 : node->rx_pool.free_count);
     if (count > 0) {
         ring_recv(node->ring, net->now_ns, frames, count, &out);
         drain(net, node, &out);
@@ -602,7 +605,7 @@ static void timer(struct net *net, struct net_node *node, const struct net_event
         return;
     }
     node->deadline_ns = NS_NEVER;
-    ring_rx_free(node->ring, node->rx_pool.free_count);
+    ring_rx_free(node->ring, node->blocked ? 0 : node->rx_pool.free_count);
     ring_expire(node->ring, net->now_ns, &out);
     drain(net, node, &out);
 }

@@ -61,6 +61,7 @@ struct net_payload;
 struct net_node {
     uint32_t id;
     bool up, gate, sync_due;
+    bool blocked; /* its clients are slow: no free receive frames, it says */
     struct ring *ring;
     void *memory;
     struct zcb_arena tx_arena, rx_arena;

@@ -160,6 +160,52 @@ Test(flow, slow_receivers_slow_the_senders_and_lose_nothing)
     net_finish(net);
 }
 
+Test(flow, a_member_whose_clients_are_slow_stops_all_senders)
+{
+    for (int count = 1; count <= 3; count += 2) {
+        struct net *net = net_new_formed(11, count);
+        net->node[0].blocked = true;
+        net_run(net, MS(60));
+        uint32_t taken = 0;
+        for (int i = 0; i < 3000; i++) {
+            taken += net_submit(net, i % count, 1, 500, GUARANTEE_AGREED);
+            net_run(net, 100 * NS_PER_US);
+        }
+        cr_assert(lt(u32, net_messages(net, 0), 30));
+        cr_assert(eq(u64, ring_stats(net->node[0].ring)->configurations, 1));
+        cr_assert(eq(u64, ring_stats(net->node[0].ring)->rx_no_room, 0));
+        net->node[0].blocked = false;
+        net_settle(net, NS_PER_S);
+        cr_assert(eq(u32, net_messages(net, 0), taken));
+        net_finish(net);
+    }
+}
+
+Test(buffers, none_to_send_with_breaks_nothing)
+{
+    struct net *net = net_new_formed(12, 3);
+    for (int round = 0; round < 21; round++) {
+        struct net_node *node = &net->node[round % 2]; /* node 3 comes and goes */
+        struct zcb *taken[NET_TX_COUNT];
+        int count = 0;
+        while ((taken[count] = zcb_get(&node->tx_pool, ZCB_HELD_EVENT)))
+            count++;
+        for (int i = 0; i < 3; i++) {
+            if (net->node[i].up)
+                net_submit(net, i, 1, 100, GUARANTEE_SAFE);
+        }
+        if (round % 7 == 3)
+            net_crash(net, 2);
+        if (round % 7 == 6)
+            net_start(net, 2);
+        net_run(net, MS(5 + 10 * (round % 4)));
+        while (count > 0)
+            zcb_drop(taken[--count], ZCB_HELD_EVENT);
+        net_run(net, MS(40));
+    }
+    net_finish(net);
+}
+
 Test(alone, runs_at_full_speed_without_a_wire)
 {
     struct net *net = net_new_formed(10, 1);

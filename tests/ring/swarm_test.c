@@ -56,7 +56,7 @@ static void membership_act(struct net *net)
             net->deaf[i] = net_random(net, 4) ? 0 : net_random(net, 1u << net->node_count);
         }
     } else {
-        net_stall(net, node, net_random(net, 40) * NS_PER_MS);
+        net_stall(net, node, net_random(net, net_random(net, 4) ? 40 : 200) * NS_PER_MS);
     }
 }
 
@@ -90,6 +90,7 @@ static void live(uint64_t seed)
         net->rx_count = 200 + net_random(net, 800);
         net->tx_count = 200 + net_random(net, 800);
     }
+    net->window_frames = net_random(net, 4) ? 0 : 1 + net_random(net, 60);
     net->lease_ns = net_random(net, 3) == 0 ? 3 * NS_PER_MS : 0;
     net->persist_ns = net_random(net, 10) * NS_PER_MS;
     for (int i = 0; i < net->node_count; i++) {
