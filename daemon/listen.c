@@ -123,6 +123,24 @@ void listen_resume(struct control *c)
         l->paused = false;
 }
 
+static void socket_path(const struct config *config, char *path, size_t bytes)
+{
+    snprintf(path, bytes, "%s/%s", config->runtime_dir, CTL_SOCKET_NAME);
+}
+
+int listen_check(const struct config *config, char *why, size_t why_bytes)
+{
+    char path[CONFIG_PATH_BYTES + 32];
+    socket_path(config, path, sizeof(path));
+    if (!alive(path))
+        return 0;
+    snprintf(why, why_bytes,
+             "a daemon is already running behind %s; stop it, or give this one another "
+             "directory: " CTL_RUNTIME_DIR_ENV " or system { runtime_dir: ... }",
+             path);
+    return -EADDRINUSE;
+}
+
 int listen_open(struct control *c, char *why, size_t why_bytes)
 {
     struct listener *l = &c->listener;
@@ -131,14 +149,10 @@ int listen_open(struct control *c, char *why, size_t why_bytes)
     int failed = directory_make("runtime_dir", c->config->runtime_dir, why, why_bytes);
     if (failed)
         return failed;
-    snprintf(l->path, sizeof(l->path), "%s/%s", c->config->runtime_dir, CTL_SOCKET_NAME);
-    if (alive(l->path)) {
-        snprintf(why, why_bytes,
-                 "a daemon is already running behind %s; stop it, or give this one another "
-                 "directory: " CTL_RUNTIME_DIR_ENV " or system { runtime_dir: ... }",
-                 l->path);
-        return -EADDRINUSE;
-    }
+    failed = listen_check(c->config, why, why_bytes);
+    if (failed)
+        return failed;
+    socket_path(c->config, l->path, sizeof(l->path));
     l->fd = bind_and_listen(l->path);
     if (l->fd < 0) {
         snprintf(why, why_bytes, "control socket %s: %s", l->path, strerror(-l->fd));

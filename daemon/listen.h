@@ -13,6 +13,10 @@
 
 #include "control.h"
 
+/* Before anything is touched: -EADDRINUSE a daemon is alive behind the socket of this
+ * configuration; `why` is one line. */
+int listen_check(const struct config *config, char *why, size_t why_bytes);
+
 /* -EADDRINUSE a daemon is alive there; -errno; `why` is one line. */
 int listen_open(struct control *c, char *why, size_t why_bytes);
 void listen_close(struct control *c);

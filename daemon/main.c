@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "listen.h"
 #include "log.h"
 #include "notice.h"
 
@@ -259,7 +260,9 @@ static int run_control(struct daemon *d, char *why, size_t why_bytes)
 static int run(struct daemon *d, char *why, size_t why_bytes)
 {
     raise_descriptor_limit();
-    int failed = state_open(&d->state, &d->config, why, why_bytes);
+    int failed = listen_check(&d->config, why, why_bytes);
+    if (!failed)
+        failed = state_open(&d->state, &d->config, why, why_bytes);
     if (failed)
         return failed;
     if (d->state.failing)
@@ -267,10 +270,11 @@ static int run(struct daemon *d, char *why, size_t why_bytes)
                   d->state.directory, strerror(d->state.failing));
     log_dump_on_crash();
     failed = resources_open(&d->resources, &d->config, why, why_bytes);
-    if (failed)
-        return failed;
-    failed = run_control(d, why, why_bytes);
-    resources_close(&d->resources);
+    if (!failed) {
+        failed = run_control(d, why, why_bytes);
+        resources_close(&d->resources);
+    }
+    state_close(&d->state);
     return failed;
 }
 

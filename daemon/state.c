@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -123,6 +124,46 @@ static int load(struct state *state, char *why, size_t why_bytes)
     return failed;
 }
 
+static int lock(struct state *state, const struct config *config, char *why, size_t why_bytes)
+{
+    char path[CONFIG_PATH_BYTES + 64];
+    snprintf(path, sizeof(path), "%s/%s.lock", state->directory, state->name);
+    state->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (state->lock_fd < 0) {
+        int failed = -errno;
+        snprintf(why, why_bytes, "state directory %s cannot be written: %s", state->directory,
+                 strerror(-failed));
+        return failed;
+    }
+    if (flock(state->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    snprintf(why, why_bytes,
+             "a daemon is already running as node %u of this cluster: %s is locked; stop it, or "
+             "give this one another system { state_dir: ... }",
+             config->node_id, path);
+    close(state->lock_fd);
+    return -EADDRINUSE;
+}
+
+void state_close(struct state *state)
+{
+    close(state->lock_fd);
+}
+
+static int count_start(struct state *state, char *why, size_t why_bytes)
+{
+    int failed = load(state, why, why_bytes);
+    if (failed)
+        return failed;
+    state->starts++;
+    failed = save(state);
+    if (!failed || failed == -ENOSPC || failed == -EDQUOT)
+        return 0;
+    snprintf(why, why_bytes, "state directory %s cannot be written: %s", state->directory,
+             strerror(-failed));
+    return failed;
+}
+
 int state_open(struct state *state, const struct config *config, char *why, size_t why_bytes)
 {
     uint32_t random = 0;
@@ -134,14 +175,12 @@ int state_open(struct state *state, const struct config *config, char *why, size
     int failed = directory_make("state_dir", state->directory, why, why_bytes);
     if (failed)
         return failed;
-    failed = load(state, why, why_bytes);
+    failed = lock(state, config, why, why_bytes);
     if (failed)
         return failed;
-    state->starts++;
-    failed = save(state);
-    if (failed && failed != -ENOSPC && failed != -EDQUOT) {
-        snprintf(why, why_bytes, "state directory %s cannot be written: %s", state->directory,
-                 strerror(-failed));
+    failed = count_start(state, why, why_bytes);
+    if (failed) {
+        state_close(state);
         return failed;
     }
     if (getrandom(&random, sizeof(random), 0) != sizeof(random))

@@ -9,6 +9,8 @@
  * One small text file a node and cluster, replaced as a whole: written beside, synced, renamed
  * over, and the directory synced. A crash leaves the old one or the new one.
  *
+ * A second file is locked as long as a daemon runs, so that two never write the first.
+ *
  * Invariants: S1  a ring seq that was answered as written is read again after any crash
  *             S2  the numbers never go back
  * Thread:     control thread; calls wait for the disk
@@ -19,6 +21,7 @@
 struct state {
     char directory[CONFIG_PATH_BYTES];
     char name[48], name_new[56];
+    int lock_fd;
     uint64_t ring_seq;
     uint64_t starts;
     uint64_t incarnation; /* differs between starts also when starts could not be written */
@@ -28,10 +31,12 @@ struct state {
 /**
  * Make the directory if need be, read the file if there is one, and count this start.
  *
- * Errors:  -errno, and `why` is one line: a directory or file that cannot be used at all. A disk
- *          that is full is no error here: state->failing says so, and ring numbers wait.
+ * Errors:  -EADDRINUSE another daemon is this node; -errno: a directory or file that cannot be used
+ *          at all; `why` is one line. A disk that is full is no error here: state->failing says
+ *          so, and ring numbers wait.
  */
 int state_open(struct state *state, const struct config *config, char *why, size_t why_bytes);
+void state_close(struct state *state);
 
 /* Put a reservation on disk. 0, or -errno: it may not be there, ask again later. */
 int state_reserve(struct state *state, uint64_t ring_seq);

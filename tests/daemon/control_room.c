@@ -76,6 +76,7 @@ void room_stop(struct control_room *room)
     control_close(&room->control);
     qb_loop_destroy(room->control.loop);
     resources_close(&room->resources);
+    state_close(&room->state);
     fake_core_free(&room->core);
     close(room->stop_pipe[0]);
     close(room->stop_pipe[1]);

@@ -42,6 +42,7 @@ Test(state, S1_what_was_reserved_is_read_again)
     cr_assert(eq(int, state_open(&a, &config, why, sizeof(why)), 0), "%s", why);
     cr_assert(eq(u64, a.ring_seq, 0));
     cr_assert(eq(int, state_reserve(&a, 4096), 0));
+    state_close(&a);
     cr_assert(eq(int, state_open(&b, &config, why, sizeof(why)), 0));
     cr_assert(eq(u64, b.ring_seq, 4096));
 }
@@ -53,6 +54,7 @@ Test(state, S2_numbers_never_go_back)
     cr_assert(eq(int, state_reserve(&a, 500), 0));
     cr_assert(eq(int, state_reserve(&a, 7), 0));
     cr_assert(eq(u64, a.ring_seq, 500));
+    state_close(&a);
     state_open(&b, &config, why, sizeof(why));
     cr_assert(eq(u64, b.ring_seq, 500));
     cr_assert(eq(u64, b.starts, 2));
@@ -62,6 +64,7 @@ Test(state, every_start_is_another_incarnation)
 {
     struct state a, b;
     state_open(&a, &config, why, sizeof(why));
+    state_close(&a);
     state_open(&b, &config, why, sizeof(why));
     cr_assert(lt(u64, a.incarnation, b.incarnation));
 }
@@ -82,6 +85,7 @@ Test(state, a_damaged_file_is_refused)
     char path[CONFIG_PATH_BYTES + 64];
     state_open(&a, &config, why, sizeof(why));
     path_of(&a, path, sizeof(path));
+    state_close(&a);
     int fd = open(path, O_WRONLY);
     cr_assert(eq(int, (int)pwrite(fd, "9", 1, 30), 1)); /* in the number of ring_seq */
     close(fd);
@@ -89,6 +93,18 @@ Test(state, a_damaged_file_is_refused)
     cr_assert(ne(ptr, (void *)strstr(why, "damaged"), NULL));
     cr_assert(eq(int, truncate(path, 0), 0));
     cr_assert(eq(int, state_open(&b, &config, why, sizeof(why)), -EINVAL));
+}
+
+static uint64_t on_disk(const struct state *s)
+{
+    char path[CONFIG_PATH_BYTES + 64], text[256];
+    struct state read_back = { 0 };
+    path_of(s, path, sizeof(path));
+    int fd = open(path, O_RDONLY);
+    ssize_t bytes = read(fd, text, sizeof(text));
+    close(fd);
+    cr_assert(state_parse(&read_back, text, (size_t)bytes));
+    return read_back.ring_seq;
 }
 
 /* A file size limit of some bytes stands for a disk that fills up. */
@@ -108,12 +124,23 @@ Test(state, a_write_that_fails_is_told_and_leaves_the_old_file)
     cr_assert(eq(int, state_reserve(&a, 200), -EFBIG));
     cr_assert(eq(int, a.failing, EFBIG));
     disk_full(false);
-    state_open(&b, &config, why, sizeof(why));
-    cr_assert(eq(u64, b.ring_seq, 100));
+    cr_assert(eq(u64, on_disk(&a), 100));
     cr_assert(eq(int, state_reserve(&a, 200), 0), "asked again, it is written");
     cr_assert(eq(int, a.failing, 0));
+    cr_assert(eq(u64, on_disk(&a), 200));
+    state_close(&a);
     state_open(&b, &config, why, sizeof(why));
     cr_assert(eq(u64, b.ring_seq, 200));
+}
+
+Test(state, two_daemons_never_share_it)
+{
+    struct state a, b;
+    state_open(&a, &config, why, sizeof(why));
+    cr_assert(eq(int, state_open(&b, &config, why, sizeof(why)), -EADDRINUSE));
+    cr_assert(ne(ptr, strstr(why, "already running"), NULL));
+    state_close(&a);
+    cr_assert(eq(int, state_open(&b, &config, why, sizeof(why)), 0));
 }
 
 Test(state, nothing_is_left_beside_the_file)
