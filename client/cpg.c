@@ -30,9 +30,8 @@ static cs_error_t open_handle(cpg_handle_t *handle, const cpg_model_v1_data_t *m
     if (!h)
         return CS_ERR_NO_MEMORY;
     h->model = *model;
-    atomic_init(&h->context, context);
     cs_error_t error = connect_handle(h);
-    if (error == CS_OK && handle_publish(h) != 0)
+    if (error == CS_OK && handle_publish(h, context) != 0)
         error = CS_ERR_NO_MEMORY;
     if (error != CS_OK) {
         handle_destroy(h);
@@ -123,16 +122,12 @@ API cs_error_t cpg_max_atomic_msgsize_get(cpg_handle_t handle, uint32_t *size)
     return CS_OK;
 }
 
+/* Asked for at every turn by some programs: no use is counted. */
 API cs_error_t cpg_context_get(cpg_handle_t handle, void **context)
 {
     if (!context)
         return CS_ERR_INVALID_PARAM;
-    struct handle *h = handle_acquire(handle);
-    if (!h)
-        return CS_ERR_BAD_HANDLE;
-    *context = atomic_load_explicit(&h->context, memory_order_acquire);
-    handle_release(h);
-    return CS_OK;
+    return table_note_get(&handle_table, handle, context) ? CS_OK : CS_ERR_BAD_HANDLE;
 }
 
 API cs_error_t cpg_context_set(cpg_handle_t handle, void *context)
@@ -140,7 +135,7 @@ API cs_error_t cpg_context_set(cpg_handle_t handle, void *context)
     struct handle *h = handle_acquire(handle);
     if (!h)
         return CS_ERR_BAD_HANDLE;
-    atomic_store_explicit(&h->context, context, memory_order_release);
+    table_note_set(&handle_table, handle, context);
     handle_release(h);
     return CS_OK;
 }

@@ -67,10 +67,10 @@ void handle_destroy(void *handle)
     free(h);
 }
 
-int handle_publish(struct handle *h)
+int handle_publish(struct handle *h, void *context)
 {
     /* Nobody knows the value before the caller's caller is told, so `value` may be set after. */
-    h->value = table_add(&handle_table, h);
+    h->value = table_add(&handle_table, h, context);
     return h->value ? 0 : -ENOMEM;
 }
 

@@ -72,7 +72,6 @@ struct receive_state {
 struct handle {
     cpg_handle_t value;
     cpg_model_v1_data_t model;
-    _Atomic(void *) context;
     _Atomic bool finalized;    /* cpg_finalize() was called */
     _Atomic bool lost;         /* the service is gone, or has thrown us out */
     _Atomic uint64_t alive_ns; /* when the service was last seen alive */
@@ -101,8 +100,9 @@ extern struct table handle_table;
 struct handle *handle_create(void);
 void handle_destroy(void *handle);
 
-/* Give it its value. -ENOMEM: no value is free, and the caller still owns it. */
-int handle_publish(struct handle *h);
+/* Give it its value, whose note is the context. -ENOMEM: there is none, and the caller still owns
+ * the handle. */
+int handle_publish(struct handle *h, void *context);
 
 struct handle *handle_acquire(cpg_handle_t value);
 void handle_release(struct handle *h);

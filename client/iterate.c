@@ -99,7 +99,7 @@ static cs_error_t publish(struct handle *h, struct iteration *it)
     if (atomic_load_explicit(&h->finalized, memory_order_acquire) || !handle_acquire(h->value))
         return CS_ERR_BAD_HANDLE;
     it->h = h;
-    it->value = table_add(&iteration_table, it);
+    it->value = table_add(&iteration_table, it, NULL);
     if (it->value == 0) {
         handle_release(h);
         return CS_ERR_NO_MEMORY;

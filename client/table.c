@@ -19,6 +19,7 @@ enum {
 struct table_slot {
     _Atomic uint64_t word;
     _Atomic(void *) object;
+    _Atomic(void *) note;
 };
 
 struct table_chunk {
@@ -47,6 +48,7 @@ static struct table_chunk *chunk_make(struct table *table, uint32_t index)
     for (uint32_t i = 0; i < TABLE_CHUNK_SLOTS; i++) {
         atomic_init(&made->slot[i].word, (uint64_t)first_generation(made) << GENERATION_SHIFT);
         atomic_init(&made->slot[i].object, NULL);
+        atomic_init(&made->slot[i].note, NULL);
     }
     struct table_chunk *there = NULL;
     if (atomic_compare_exchange_strong(&table->chunk[index], &there, made))
@@ -70,8 +72,9 @@ static uint64_t value_of(const struct table *table, uint64_t word, uint32_t n)
            n;
 }
 
-static uint64_t slot_claim(struct table *table, struct table_slot *slot, uint32_t n, void *object)
+static uint64_t slot_claim(struct table *table, uint32_t n, void *object, void *note)
 {
+    struct table_slot *slot = slot_at(table, n);
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
     if ((uint32_t)word != 0)
         return 0;
@@ -79,6 +82,7 @@ static uint64_t slot_claim(struct table *table, struct table_slot *slot, uint32_
     if (!atomic_compare_exchange_strong(&slot->word, &word, next | CLAIMED))
         return 0;
     atomic_store_explicit(&slot->object, object, memory_order_relaxed);
+    atomic_store_explicit(&slot->note, note, memory_order_release);
     atomic_store_explicit(&slot->word, next | LIVE, memory_order_release);
     return value_of(table, next, n);
 }
@@ -93,12 +97,12 @@ static uint32_t slots_made(struct table *table)
 }
 
 /* Slots are taken in turn, so that a stale value finds its slot in other hands only late. */
-static uint64_t add_to_made(struct table *table, uint32_t made, void *object)
+static uint64_t add_to_made(struct table *table, uint32_t made, void *object, void *note)
 {
     uint32_t start = atomic_load_explicit(&table->hint, memory_order_relaxed);
     for (uint32_t i = 0; i < made; i++) {
         uint32_t n = (start + i) % made;
-        uint64_t value = slot_claim(table, slot_at(table, n), n, object);
+        uint64_t value = slot_claim(table, n, object, note);
         if (value == 0)
             continue;
         atomic_store_explicit(&table->hint, n + 1, memory_order_relaxed);
@@ -107,11 +111,11 @@ static uint64_t add_to_made(struct table *table, uint32_t made, void *object)
     return 0;
 }
 
-uint64_t table_add(struct table *table, void *object)
+uint64_t table_add(struct table *table, void *object, void *note)
 {
     for (;;) {
         uint32_t made = slots_made(table);
-        uint64_t value = add_to_made(table, made, object);
+        uint64_t value = add_to_made(table, made, object, note);
         if (value != 0)
             return value;
         if (made == TABLE_CHUNKS * TABLE_CHUNK_SLOTS ||
@@ -163,6 +167,30 @@ bool table_retire(struct table *table, uint64_t value)
     struct table_slot *slot = slot_of(table, value);
     uint64_t before = atomic_fetch_and_explicit(&slot->word, ~(uint64_t)LIVE, memory_order_acq_rel);
     return before & LIVE;
+}
+
+static bool is_live(const struct table_slot *slot, uint64_t value)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    return generation_of(word) == generation_of(value) && (word & LIVE);
+}
+
+/* The slot may be given to another object in between; then the second look sees it. */
+bool table_note_get(struct table *table, uint64_t value, void **note)
+{
+    struct table_slot *slot = slot_of(table, value);
+    if (!slot || !is_live(slot, value))
+        return false;
+    void *read = atomic_load_explicit(&slot->note, memory_order_acquire);
+    if (!is_live(slot, value))
+        return false;
+    *note = read;
+    return true;
+}
+
+void table_note_set(struct table *table, uint64_t value, void *note)
+{
+    atomic_store_explicit(&slot_of(table, value)->note, note, memory_order_release);
 }
 
 bool table_walk(struct table *table, uint32_t n, uint64_t *value)

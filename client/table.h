@@ -35,8 +35,9 @@ struct table {
     _Atomic(struct table_chunk *) chunk[TABLE_CHUNKS];
 };
 
-/* A value for the object, to be acquired from now on; 0 when there is no memory or no slot. */
-uint64_t table_add(struct table *table, void *object);
+/* A value for the object, to be acquired from now on; 0 when there is no memory or no slot. `note`
+ * is any pointer that goes with the value. */
+uint64_t table_add(struct table *table, void *object, void *note);
 
 /* The object of a value, with one use of it; NULL when the value is not (or no longer) valid. */
 void *table_acquire(struct table *table, uint64_t value);
@@ -46,6 +47,11 @@ void table_release(struct table *table, uint64_t value);
 
 /* Make the value invalid. The caller must hold a use, and still releases it. False: too late. */
 bool table_retire(struct table *table, uint64_t value);
+
+/* Read the note, with no more than three loads; false when the value is not valid. To write it the
+ * caller must hold a use. */
+bool table_note_get(struct table *table, uint64_t value, void **note);
+void table_note_set(struct table *table, uint64_t value, void *note);
 
 /* The n-th slot's value while it is valid, else 0; values end where false is returned. */
 bool table_walk(struct table *table, uint32_t n, uint64_t *value);

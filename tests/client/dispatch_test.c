@@ -157,6 +157,33 @@ Test(dispatch, leases_are_back_before_the_callback_runs)
     cr_assert_eq(fake_leases_out(fake), none);
 }
 
+static bool no_segment_is_mapped(void *unused)
+{
+    char line[512];
+    bool none = true;
+    cpg_dispatch(r.handle, CS_DISPATCH_ALL);
+    cpg_dispatch(other.handle, CS_DISPATCH_ALL);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    cr_assert_not_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        none = none && !strstr(line, "memfd:tx");
+    fclose(maps);
+    return none;
+}
+
+Test(dispatch, mappings_of_segments_that_have_gone_are_dropped)
+{
+    static uint8_t data[600000];
+    struct iovec iov = { data, sizeof(data) };
+    recorder_join(&other, "g");
+    cr_assert_eq(cpg_mcast_joined(other.handle, CPG_TYPE_AGREED, &iov, 1), CS_OK);
+    while (r.count < 3)
+        cr_assert_eq(cpg_dispatch(r.handle, CS_DISPATCH_ONE), CS_OK);
+    cr_assert_eq(r.seen[2].bytes, sizeof(data));
+    cr_assert(comes_true(no_segment_is_mapped, NULL));
+    cr_assert_eq(cpg_finalize(other.handle), CS_OK);
+}
+
 Test(dispatch, more_events_than_the_queue_holds_all_come)
 {
     enum { COUNT = 3 * CHAN_EVENT_COUNT };

@@ -40,7 +40,7 @@ static void replace(unsigned *seed)
     struct object *object = malloc(sizeof(*object));
     atomic_init(&object->alive, 1);
     made++;
-    uint64_t value = table_add(&table, object);
+    uint64_t value = table_add(&table, object, object);
     INVARIANT(value != 0);
     retire(atomic_exchange(&shared[(unsigned)rand_r(seed) % SHARED], value));
 }
@@ -51,7 +51,9 @@ static void *run(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t value = shared[(unsigned)rand_r(&seed) % SHARED];
         struct object *object = table_acquire(&table, value);
+        void *note;
         if (object) {
+            INVARIANT(!table_note_get(&table, value, &note) || note == object);
             INVARIANT(object->alive == 1);
             if (i % 7 == 0)
                 table_retire(&table, value);

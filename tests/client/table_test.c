@@ -18,7 +18,7 @@ Test(table, T1_values_are_not_zero_and_not_the_last_one_again)
     uint64_t before = 0;
     int object;
     for (int i = 0; i < 5000; i++) {
-        uint64_t value = table_add(&table, &object);
+        uint64_t value = table_add(&table, &object, NULL);
         cr_assert_neq(value, 0);
         cr_assert_neq(value, before);
         cr_assert_eq(table_acquire(&table, value), &object);
@@ -33,7 +33,7 @@ Test(table, T1_values_are_not_zero_and_not_the_last_one_again)
 Test(table, T2_an_acquired_object_outlives_its_value)
 {
     int object;
-    uint64_t value = table_add(&table, &object);
+    uint64_t value = table_add(&table, &object, NULL);
     cr_assert_eq(table_acquire(&table, value), &object);
     cr_assert_eq(table_acquire(&table, value), &object);
     cr_assert(table_retire(&table, value));
@@ -46,7 +46,7 @@ Test(table, T2_an_acquired_object_outlives_its_value)
 Test(table, T3_one_of_two_retires_it)
 {
     int object;
-    uint64_t value = table_add(&table, &object);
+    uint64_t value = table_add(&table, &object, NULL);
     table_acquire(&table, value);
     table_acquire(&table, value);
     cr_assert(table_retire(&table, value));
@@ -61,10 +61,10 @@ Test(table, values_of_another_kind_are_not_its_own)
 {
     int object;
     static struct table other = { .kind = 4, .destroy = count_destroyed };
-    uint64_t value = table_add(&table, &object);
+    uint64_t value = table_add(&table, &object, NULL);
     cr_assert_not_null(table_acquire(&table, value));
     table_release(&table, value);
-    table_add(&other, &object);
+    table_add(&other, &object, NULL);
     cr_assert_null(table_acquire(&other, value));
 }
 
@@ -74,7 +74,7 @@ Test(table, many_objects_have_many_values)
     static int objects[COUNT];
     static uint64_t values[COUNT];
     for (int i = 0; i < COUNT; i++)
-        values[i] = table_add(&table, &objects[i]);
+        values[i] = table_add(&table, &objects[i], NULL);
     for (int i = 0; i < COUNT; i++) {
         cr_assert_eq(table_acquire(&table, values[i]), &objects[i]);
         table_release(&table, values[i]);
@@ -84,4 +84,23 @@ Test(table, many_objects_have_many_values)
     for (uint32_t n = 0; table_walk(&table, n, &value); n++)
         live += value != 0;
     cr_assert_eq(live, COUNT);
+}
+
+Test(table, notes_go_with_the_value)
+{
+    int object;
+    void *note = NULL;
+    uint64_t value = table_add(&table, &object, &object);
+    cr_assert(table_note_get(&table, value, &note));
+    cr_assert_eq(note, &object);
+    table_acquire(&table, value);
+    table_note_set(&table, value, NULL);
+    cr_assert(table_note_get(&table, value, &note));
+    cr_assert_null(note);
+    note = &object;
+    table_retire(&table, value);
+    cr_assert_not(table_note_get(&table, value, &note));
+    cr_assert_not(table_note_get(&table, 0, &note));
+    cr_assert_eq(note, &object, "untouched");
+    table_release(&table, value);
 }
