@@ -396,6 +396,24 @@ Test(clients, a_large_message_holds_up_only_what_its_client_sends_after_it)
     cr_assert(eq(str, (char *)story(from), "lblaLc"));
 }
 
+Test(clients, a_leave_behind_a_large_message_waits_for_it_and_others_do_not)
+{
+    static char large[5000] = "l";
+    add(1);
+    start(0);
+    start(1);
+    uint32_t from = taken_count;
+    cr_assert(fake_client_send(&fake[0], large, sizeof(large), GUARANTEE_AGREED));
+    clients_leave(&cs, 0);
+    send_text(1, "b");
+    cs.next = 0;
+    turn();
+    cr_assert(eq(str, (char *)story(from), "lb"));
+    bulk_busy = false;
+    turn();
+    cr_assert(eq(str, (char *)story(from), "lbL"));
+}
+
 Test(clients, tx_memory_comes_back_in_order_and_no_sooner)
 {
     start(0);
@@ -522,6 +540,17 @@ Test(clients, C2_a_tail_that_breaks_between_leave_and_intake_does_not_hang_the_l
     cr_assert(clients_end(&cs, 0, 1));
     turn();
     cr_assert_null(clients_find(&cs, 0));
+}
+
+Test(clients, C2_a_rule_broken_before_a_leave_that_waits_does_not_hang_it)
+{
+    start(0);
+    send_text(0, "a");
+    push_raw((struct chan_submit){ .segment = 5 });
+    push_raw(good());
+    cr_assert(eq(u32, clients_leave(&cs, 0), CS_OK));
+    turn();
+    cr_assert(eq(str, (char *)story(1), "aL"));
 }
 
 Test(clients, a_closing_segment_goes_when_what_was_pushed_before_is_drained)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "world.h"
 
+#include <poll.h>
+
 #define ALL        14u
 #define ONLY(a)    (1u << (a))
 #define BOTH(a, b) (ONLY(a) | ONLY(b))
@@ -213,6 +215,35 @@ Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
     cr_assert(eq(u32, core->rx_pool.free_count, rx_free));
 }
 
+Test(core_alone, a_core_does_not_fall_asleep_while_somebody_has_something_for_it)
+{
+    struct core *core = world.node[1].core;
+    struct world_client *c = world_client(1, 0, 10, 0);
+    world_join(c, "g");
+    world_run(NS_PER_S);
+    uint64_t sleeps = core->stats.sleeps;
+    world_send(c, "hello");
+    core_sleep(core);
+    cr_assert(eq(u64, core->stats.sleeps, sleeps));
+    WORLD_UNTIL(c->messages == 1);
+    core_turn(core, world.now_ns);
+    core_command(core, &(struct core_command){ .type = CORE_CLIENT_LEAVE, .slot = 5 });
+    core_sleep(core);
+    cr_assert(eq(u64, core->stats.sleeps, sleeps));
+    cr_assert(zero(u32, atomic_load(&world.node[1].words.asleep)));
+}
+
+Test(core_alone, a_command_wakes_a_core_that_sleeps)
+{
+    struct core *core = world.node[1].core;
+    struct pollfd fd = { .fd = core->command_fd, .events = POLLIN };
+    core_command(core, &(struct core_command){ .type = CORE_CLIENT_LEAVE, .slot = 5 });
+    cr_assert(zero(int, poll(&fd, 1, 0)), "one that is awake needs no bell");
+    atomic_store(&world.node[1].words.asleep, 1);
+    core_command(core, &(struct core_command){ .type = CORE_CLIENT_LEAVE, .slot = 5 });
+    cr_assert(eq(int, poll(&fd, 1, 0), 1));
+}
+
 /* One member a node, in one group. */
 static void members_of_three(struct world_client *c[4], uint32_t flags)
 {
@@ -390,11 +421,30 @@ Test(core_three, D4_a_reader_that_sleeps_far_away_is_evicted_and_nobody_misses_a
         world_step(NS_PER_MS);
     }
     cr_assert(c[3]->evicted);
+    /* Meanwhile the senders stood still: what came after the bound is what was under way. */
+    uint64_t most = world.node[3].core->stats.backlog_events_max;
+    cr_assert(ge(u64, most, world.node[3].config.client_events_max));
+    cr_assert(lt(u64, most, 3 * world.node[3].config.client_events_max));
     for (uint32_t id = 1; id <= 2; id++) {
         WORLD_UNTIL(c[id]->messages == sent);
         WORLD_UNTIL(world_says(c[id], "-3/30.5") || c[id]->used >= WORLD_STORY_BYTES / 2);
     }
     cr_assert(eq(u64, c[1]->hash, c[2]->hash));
+}
+
+Test(core_three, L5_pieces_from_a_node_that_dies_in_the_middle_are_let_go)
+{
+    static uint8_t large[700000];
+    struct world_client *c[4];
+    members_of_three(c, 0);
+    cr_assert(fake_client_send(&c[3]->fake, large, sizeof(large), GUARANTEE_AGREED));
+    struct zcb_pool *pool = &world.node[1].core->rx_pool;
+    WORLD_UNTIL(pool->held[ZCB_HELD_PARTIAL] > 20);
+    world_kill(3);
+    WORLD_UNTIL(world_says(c[1], "view -3/30.3 = 1/10 2/20\n"));
+    cr_assert(zero(u64, pool->held[ZCB_HELD_PARTIAL]));
+    cr_assert(zero(u64, c[1]->messages));
+    cr_assert(eq(u64, world.node[1].core->stats.pieces_void, 1));
 }
 
 Test(core_three, under_loss_everything_still_comes_once_and_in_order)

@@ -280,6 +280,32 @@ Test(deliver, D4_when_the_backlog_pool_is_empty_the_worst_goes_and_the_others_mi
     }
 }
 
+Test(deliver, D1_nothing_overtakes_what_waits_though_there_is_room)
+{
+    struct chan_event e;
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= 60; i++) {
+        struct zcb *frame = frame_with(0, SLOT_BYTES);
+        deliver_begin(&d, frame);
+        for (uint32_t m = 0; m < 25; m++) {
+            struct ring_piece piece = piece_of(frame, 0, i);
+            deliver_piece(&d, &sender, 1, &piece);
+        }
+        deliver_end(&d);
+        zcb_drop(frame, ZCB_HELD_OUT);
+        deliver_publish(&d);
+        while (i == 50 && fake_client_read(&fake[0], &e)) { /* room, and no drain */
+            cr_assert(ge(u32, e.bytes, last));
+            last = e.bytes;
+        }
+    }
+    for (turn(); fake_client_read(&fake[0], &e); turn()) {
+        cr_assert(ge(u32, e.bytes, last), "frame %u after %u", e.bytes, last);
+        last = e.bytes;
+    }
+    cr_assert(eq(u32, last, 60));
+}
+
 Test(deliver, a_silenced_client_holds_nothing_wherever_its_events_were)
 {
     struct chan_event e;
@@ -474,6 +500,34 @@ Test(deliver, a_lease_given_back_twice_or_invented_is_an_offence)
     atomic_store(&fake[2].up->words.done_tail, CHAN_DONE_COUNT + 1);
     turn();
     cr_assert(eq(u32, offence, CORE_OFFENCE_DONE_TAIL));
+}
+
+Test(deliver, a_lease_given_back_before_its_last_event_was_seen_is_an_offence)
+{
+    for (uint32_t i = 0; i < 60; i++)
+        deliver_small(25);
+    turn(); /* fills the queue up to the middle of a frame */
+    cr_assert(ne(u32, client[0]->outlet.drain_lease, CHAN_LEASE_NONE));
+    fake_client_give_back(&fake[0], client[0]->outlet.drain_lease);
+    turn();
+    cr_assert(eq(u32, evicted[0], 1));
+    cr_assert(eq(u32, offence, CORE_OFFENCE_DONE_LEASE));
+}
+
+Test(deliver, a_piece_of_another_port_does_not_go_into_the_message)
+{
+    deliver_pieces(2000, 2);
+    struct zcb *frame = frame_with(0, 400);
+    struct ring_piece piece = piece_of(frame, 0, 400);
+    piece.first = false;
+    piece.port++;
+    deliver_begin(&d, frame);
+    deliver_piece(&d, &sender, 1, &piece);
+    deliver_end(&d);
+    zcb_drop(frame, ZCB_HELD_OUT);
+    turn();
+    cr_assert(eq(u64, stats.pieces_void, 1));
+    cr_assert(zero(int, fake_client_waiting(&fake[0])));
 }
 
 Test(deliver, a_head_out_of_range_is_an_offence)

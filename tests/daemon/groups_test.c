@@ -367,6 +367,21 @@ Test(groups, losses_add_up_when_an_exchange_is_cut_short)
     expect(2, "g -1/10.3 = 2/20\ng +1/10.4 = 1/10 2/20\nring 1.12: 1 2 3\n");
 }
 
+Test(groups, who_was_lost_once_does_not_come_along_later_in_the_same_exchange)
+{
+    configure(ALL, 4);
+    join(ALL, 1, PORT(10), 10, "g");
+    join(ALL, 2, PORT(20), 20, "g");
+    forget_logs();
+    transitional(BOTH(1, 3));
+    transitional(ONLY(2));
+    regular(ALL, 8);   /* together again, */
+    transitional(ALL); /* and on together, but nothing was exchanged between */
+    configure(ALL, 12);
+    expect(1, "g -2/20.3 = 1/10\ng +2/20.4 = 1/10 2/20\nring 1.12: 1 2 3\n");
+    expect(2, "g -1/10.3 = 2/20\ng +1/10.4 = 1/10 2/20\nring 1.12: 1 2 3\n");
+}
+
 Test(groups, the_sync_of_another_configuration_is_not_counted)
 {
     uint8_t part[GWIRE_PART_BYTES];
