@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,6 +77,13 @@ static int here_resolve(void *context, const char *name, char address[TRANSPORT_
     return failed ? -ENOENT : 0;
 }
 
+static bool here_has_cpu(void *context, int cpu)
+{
+    cpu_set_t allowed;
+    (void)context;
+    return sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_ISSET((size_t)cpu, &allowed);
+}
+
 static int here_user(void *context, const char *name, uid_t *uid)
 {
     const struct passwd *entry = getpwnam(name);
@@ -101,6 +109,7 @@ void config_host_here(struct config_host *host)
     *host = (struct config_host){
         .is_local = here_is_local,
         .resolve = here_resolve,
+        .has_cpu = here_has_cpu,
         .user = here_user,
         .group = here_group,
         .runtime_dir = getenv(CTL_RUNTIME_DIR_ENV),

@@ -19,6 +19,7 @@ struct config_host {
     bool (*is_local)(void *context, const char *address);
     /* A host name's first address, numeric; -ENOENT: no such name */
     int (*resolve)(void *context, const char *name, char address[TRANSPORT_ADDRESS_BYTES]);
+    bool (*has_cpu)(void *context, int cpu); /* may we run there? */
     int (*user)(void *context, const char *name, uid_t *uid);
     int (*group)(void *context, const char *name, gid_t *gid);
     const char *runtime_dir;      /* from the environment, or NULL */

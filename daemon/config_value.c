@@ -127,8 +127,11 @@ static void store_cpu(struct config_parser *p, const struct config_key *key, con
     uint64_t n;
     if (strcmp(value, "none") == 0)
         *(int *)field(p, key) = -1;
-    else if (number(p, key, value, &n))
+    else if (number(p, key, value, &n)) {
         *(int *)field(p, key) = (int)n;
+        if (!p->host->has_cpu(p->host->context, (int)n))
+            refuse(p, key, value, "a processor this process may run on");
+    }
 }
 
 static void store_user(struct config_parser *p, const struct config_key *key, const char *value)

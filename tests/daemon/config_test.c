@@ -21,6 +21,11 @@ static int fake_resolve(void *context, const char *name, char address[TRANSPORT_
     return 0;
 }
 
+static bool fake_has_cpu(void *context, int cpu)
+{
+    return cpu < 4;
+}
+
 static int fake_user(void *context, const char *name, uid_t *uid)
 {
     *uid = 189;
@@ -36,6 +41,7 @@ static int fake_group(void *context, const char *name, gid_t *gid)
 static const struct config_host fake_host = {
     .is_local = fake_is_local,
     .resolve = fake_resolve,
+    .has_cpu = fake_has_cpu,
     .user = fake_user,
     .group = fake_group,
 };
@@ -408,6 +414,14 @@ Test(config, a_log_file_needs_a_name)
     cr_assert(eq(str, config.log_file, ""));
     cr_assert(config.debug);
     cr_assert(not(config.log_to_stderr));
+}
+
+Test(config, the_poll_core_gets_a_processor_that_there_is)
+{
+    cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 3\npolicy: spin\n}\n"), 0));
+    cr_assert(eq(int, config.poll_cpu, 3));
+    cr_assert(parse(ORDINARY "poll {\ncpu: 4\n}\n") < 0);
+    cr_assert(error_at(19, 6, "may run on"));
 }
 
 Test(config, a_key_said_twice_is_warned_of)
