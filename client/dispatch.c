@@ -193,9 +193,9 @@ static cs_error_t take_event(struct level *level)
     struct handle *h = level->h;
     struct receive_state *r = &h->receive;
     int waiting = spsc_waiting(&r->events);
+    arenas_refresh(h);
     if (waiting == 0)
         return CS_ERR_TRY_AGAIN;
-    arenas_refresh(h);
     cs_error_t error = waiting > 0 ? read_event(level) : CS_ERR_LIBRARY;
     if (error == CS_OK && !is_whole(level))
         error = CS_ERR_LIBRARY;
