@@ -114,6 +114,10 @@ int log_dump(void)
 /* SA_RESETHAND: the second time the signal kills. */
 static void crashed(int signal_number)
 {
+    char line[] = "crashed: signal 00";
+    line[sizeof(line) - 3] = (char)('0' + signal_number / 10 % 10);
+    line[sizeof(line) - 2] = (char)('0' + signal_number % 10);
+    blackbox_add(&the_log.box, line, sizeof(line) - 1);
     (void)dump();
     raise(signal_number);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <qb/qbloop.h>
 #include <signal.h>
 #include <string.h>
@@ -180,22 +179,6 @@ static void add_signals(struct daemon *d)
     qb_loop_signal_add(d->control.loop, QB_LOOP_HIGH, SIGUSR2, d, dump_asked, NULL);
 }
 
-/* Signals that can wait are the control thread's: the poll core is not to be interrupted. */
-static int start_core(struct core *core)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGABRT);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int failed = core_start(core);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
-}
-
 static int create_core(struct daemon *d, char *why, size_t why_bytes)
 {
     const struct transport_ops *transport = transport_find(d->config.transport);
@@ -217,7 +200,7 @@ static int create_core(struct daemon *d, char *why, size_t why_bytes)
 
 static int run_core(struct daemon *d, char *why, size_t why_bytes)
 {
-    int failed = start_core(d->core);
+    int failed = core_start(d->core);
     if (failed) {
         snprintf(why, why_bytes, "the poll core cannot start: %s", strerror(-failed));
         return failed;

@@ -73,6 +73,7 @@ Test(log, a_crash_leaves_the_last_lines_in_the_state_directory)
     cr_assert(ne(ptr, (void *)file, NULL));
     cr_assert(fread(text, 1, sizeof(text) - 1, file) > 0);
     cr_assert(ne(ptr, (void *)strstr(text, "debug the last words"), NULL));
+    cr_assert(ne(ptr, (void *)strstr(text, "crashed: signal 06"), NULL));
     fclose(file);
     unlink(path);
     rmdir(config.state_dir);
