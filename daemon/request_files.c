@@ -28,6 +28,7 @@ static int sealed_file(const char *name, const void *bytes, size_t count)
         }
         done += n > 0 ? (size_t)n : 0;
     }
+    lseek(fd, 0, SEEK_SET); /* who reads begins at the beginning */
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
     return fd;
 }

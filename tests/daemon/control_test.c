@@ -319,7 +319,7 @@ static json_t *status_of(struct client *client)
     char text[65536];
     cr_assert(eq(int, client_do(client, CTL_STATUS, 0, 0), CS_OK));
     cr_assert(eq(int, client->fd_count, 1));
-    ssize_t bytes = pread(client->fds[0], text, sizeof(text), 0);
+    ssize_t bytes = read(client->fds[0], text, sizeof(text));
     cr_assert(eq(u64, (uint64_t)bytes, client->answer.arg64));
     json_t *status = json_loadb(text, (size_t)bytes, 0, NULL);
     cr_assert(ne(ptr, status, NULL));
