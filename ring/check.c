@@ -43,6 +43,7 @@ void ring_check(const struct ring *r)
     INVARIANT(r->my_ring.id.seq <= r->ring_seq_mine);                              /* R4 */
     INVARIANT(r->ring_seq_mine <= r->persisted);                                   /* R4 */
     INVARIANT(!r->gate_open || (operational && r->install.phase == INSTALL_NONE)); /* R5 */
+    INVARIANT(!operational || !r->my_received_flag);
     INVARIANT(!settled || r->old->high_seq == 0);
     INVARIANT(!operational || configuration_has(r, &r->my_ring, r->config.node_id));
     INVARIANT(r->send_tail - r->send_head <= SENDS_MAX);

@@ -2,6 +2,8 @@
 #include "net.h"
 #include "wire.h"
 
+#include <string.h>
+
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
@@ -207,6 +209,81 @@ Test(partition, both_sides_go_on_and_merge)
     cr_assert(lt(u64, time_to(net, 31, NS_PER_S), MS(200)));
     cr_assert(eq(u32, net_last(net, 1, NET_TRANSITIONAL)->members, 7));
     cr_assert(eq(u32, net_last(net, 4, NET_TRANSITIONAL)->members, 24));
+    net_finish(net);
+}
+
+/* What the network does in the test below. */
+struct debt {
+    bool hole;     /* nothing that node 4 orders is heard */
+    bool cut;      /* who installs first is cut off in that moment */
+    int installer; /* -1: nobody yet */
+};
+
+static bool debt_drop(struct net *net, int from, int to, const uint8_t *frame, uint32_t bytes)
+{
+    struct debt *debt = net->drop_context;
+    const struct wire_token *token = (const void *)frame;
+    if (debt->hole && from == 3 && token->head.type == WIRE_DATA)
+        return true;
+    if (debt->cut && debt->installer < 0 && token->head.type == WIRE_TOKEN &&
+        token->flags & WIRE_INSTALL)
+        debt->installer = from;
+    return debt->installer >= 0 && (from == debt->installer) != (to == debt->installer);
+}
+
+/*
+ * Node 4 goes with a message that nobody else has; behind that hole are messages of the others. The
+ * first to install their ring delivers them in the transitional configuration of three, and is cut
+ * off: the other two owe them still, although its sender is not with them any more.
+ */
+Test(partition, what_one_has_delivered_behind_a_gap_the_others_owe)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct debt debt = { .hole = true, .installer = -1 };
+        struct net *net = net_new_formed(seed, 4);
+        net->drop = debt_drop;
+        net->drop_context = &debt;
+        net_run(net, MS(30));
+        net_submit(net, 3, 1, 64, GUARANTEE_AGREED);
+        net_run(net, MS(5));
+        for (int i = 0; i < 3; i++)
+            net_submit(net, i, 1, 64, GUARANTEE_SAFE);
+        net_run(net, MS(5));
+        net->group[3] = 1;
+        debt.cut = true;
+        net_run(net, 3 * net->detect_ns);
+        cr_assert(ge(int, debt.installer, 0));
+        for (int i = 0; i < 3; i++)
+            cr_assert(eq(u32, net_messages(net, i), 3), "node %d", i + 1);
+        cr_assert(
+            eq(u32, net_last(net, debt.installer, NET_REGULAR)->members, 1u << debt.installer));
+        net_finish(net);
+    }
+}
+
+/* Keep a JOIN of the first formation. */
+static bool keep_join(struct net *net, int from, int to, const uint8_t *frame, uint32_t bytes)
+{
+    if (((const struct wire_head *)(const void *)frame)->type == WIRE_JOIN && from == 1 && to == 0)
+        memcpy(net->drop_context, frame, bytes);
+    return false;
+}
+
+Test(formation, a_late_JOIN_disturbs_nobody)
+{
+    uint64_t join[NET_FRAME_BYTES / 8];
+    struct net *net = net_new(net_seed(18), 3);
+    net->drop = keep_join;
+    net->drop_context = join;
+    for (int i = 0; i < 3; i++)
+        net_start(net, i);
+    time_to(net, 7, NS_PER_S);
+    uint32_t bytes = ((const struct wire_head *)(const void *)join)->frame_bytes;
+    for (int i = 0; i < 10; i++) {
+        net_inject(net, 0, (const uint8_t *)join, bytes);
+        net_run(net, MS(10));
+    }
+    cr_assert(eq(u64, configurations(net, 0), 1));
     net_finish(net);
 }
 

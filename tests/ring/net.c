@@ -398,6 +398,8 @@ static void drain(struct net *net, struct net_node *node, struct ring_out *out)
         NET_REQUIRE(out->send_count <= RING_OUT_MAX && out->deliver_count <= RING_OUT_MAX, "out");
         for (int i = 0; i < out->send_count; i++)
             on_send(net, node, out->send[i]);
+        for (int i = 1; i < out->deliver_count; i++)
+            NET_REQUIRE(out->deliver[i].kind != RING_DELIVER_REGULAR, "D1: not the first");
         for (int i = 0; i < out->deliver_count; i++)
             on_delivery(net, node, &out->deliver[i]);
         if (out->persist_seq)
