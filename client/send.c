@@ -77,6 +77,8 @@ static void note_refusal(struct handle *h, cs_error_t error, uint32_t bytes)
 {
     uint64_t refused = error == CS_ERR_TRY_AGAIN ? (uint64_t)bytes + 1 : 0;
     atomic_store_explicit(&h->send.refused_bytes, refused, memory_order_relaxed);
+    if (refused > 0) /* so that the service knows who is kept waiting by a slow reader */
+        atomic_fetch_add_explicit(&h->up->words.refused, 1, memory_order_relaxed);
 }
 
 static cs_error_t send_locked(struct handle *h, cpg_guarantee_t guarantee, const struct iovec *iov,

@@ -40,12 +40,10 @@ struct segment {
     uint64_t taken_end, free_end;  /* M1 */
     uint64_t run_start;            /* of the newest record */
     _Atomic uint64_t *free_shared; /* where its writer reads free_end; NULL: nobody does */
-    uint64_t stuck_ns;             /* since when free_end has not moved, as slow.c saw it */
-    uint64_t stuck_end;
-    uint32_t index;   /* in its client's table */
-    uint32_t barrier; /* closing: submits before this place may still use it */
-    bool closing;     /* the client needs it no more */
-    bool orphan;      /* its client is gone */
+    uint32_t index;                /* in its client's table */
+    uint32_t barrier;              /* closing: submits before this place may still use it */
+    bool closing;                  /* the client needs it no more */
+    bool orphan;                   /* its client is gone */
     struct segment *next;
     struct record record[SEGMENT_RECORDS];
 };

@@ -5,14 +5,16 @@
  *
  * A client over its bound stops every sender of the ring (policy block) or goes at once (evict).
  * What many clients pin together can stop senders too, each of them within its bound: receive
- * frames run low, the ring takes no more from us, a segment does not drain. When that has lasted
- * as long as a client may block, the one that has not moved for longest goes. So every stop ends.
+ * frames run low, the ring takes no more from us, a sender's segments do not drain. When that has
+ * lasted as long as a client may block, the one that has not moved for longest goes. So every stop
+ * ends.
  */
 #include "core_inner.h"
 
 enum {
     WATCH_NS = 20 * NS_PER_MS,
-    WATCH_BUSY_NS = NS_PER_MS, /* while somebody is over its bound, or events wait */
+    WATCH_BUSY_NS = NS_PER_MS,   /* while somebody is over its bound, or events wait */
+    RETRY_NS = 1500 * NS_PER_MS, /* who still wants to send has tried again by then */
 };
 
 static uint64_t slow_ns(const struct core *core)
@@ -58,27 +60,28 @@ static bool judge(struct core *core, struct client *c)
     return false;
 }
 
-/* A segment nearly full that has not moved for as long as a client may block. */
-static bool stuck(const struct core *core, struct segment *segment)
+/* A client that is refused again and again, and gets no message out. */
+static void see_starving(const struct core *core, struct client *c)
 {
-    bool full = segment->taken_end - segment->free_end >= segment->bytes / 4 * 3;
-    if (!full || segment->free_end != segment->stuck_end || segment->stuck_ns == 0) {
-        segment->stuck_end = segment->free_end;
-        segment->stuck_ns = full ? core->now_ns : 0;
-        return false;
+    uint32_t refused = atomic_load_explicit(&c->setup.up->words.refused, memory_order_relaxed);
+    if (c->messages_in != c->starved_in || core->now_ns - c->refused_ns > RETRY_NS)
+        c->starved_ns = 0;
+    if (refused != c->refused) {
+        c->refused = refused;
+        c->refused_ns = core->now_ns;
+        if (c->starved_ns == 0)
+            c->starved_ns = core->now_ns;
+        c->starved_in = c->messages_in;
     }
-    return core->now_ns - segment->stuck_ns >= slow_ns(core);
 }
 
-static bool any_stuck(const struct core *core)
+static bool any_starves(const struct core *core)
 {
-    bool some = false;
     for (uint32_t i = 0; i < core->clients.count; i++) {
-        struct client *c = core->clients.list[i];
-        for (int s = 0; s < CHAN_SEGMENT_COUNT; s++)
-            some = (c->segment[s] && stuck(core, c->segment[s])) || some;
+        if (core->clients.list[i]->starved_ns)
+            return true;
     }
-    return some;
+    return false;
 }
 
 /* Do pinned frames stop senders, though nobody is over its bound? Not when the ring itself has
@@ -87,7 +90,7 @@ static bool under_pressure(const struct core *core)
 {
     bool low = core->rx_pool.free_count <= core->rx_reserve;
     bool full = core->clients.full_since_ns != 0;
-    if (!low && !full)
+    if (!low && !full && !any_starves(core))
         return false;
     struct ring_status status;
     ring_status(core->ring, &status);
@@ -117,7 +120,7 @@ static void watch_pressure(struct core *core)
     else if (core->pressure_ns == 0)
         core->pressure_ns = core->now_ns;
     bool long_enough = pressure && core->now_ns - core->pressure_ns >= slow_ns(core);
-    if (any_stuck(core) || long_enough)
+    if (long_enough)
         evict_stalest(core);
 }
 
@@ -129,6 +132,7 @@ void core_watch(struct core *core)
     bool blocked = false;
     for (uint32_t i = 0; i < core->clients.count; i++) {
         see_progress(core, core->clients.list[i]);
+        see_starving(core, core->clients.list[i]);
         blocked = judge(core, core->clients.list[i]) || blocked;
     }
     core->blocked = blocked;

@@ -120,6 +120,8 @@ struct chan_up_words {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t submit_tail;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t done_tail;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t event_head;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refused; /* sends refused for want of room: counts
+                                                            on while the client waits for some */
 };
 
 struct chan_up {

@@ -186,6 +186,24 @@ Test(core_alone, two_that_wait_for_each_other_for_ever_are_parted)
     cr_assert(c[0]->evicted || c[1]->evicted);
 }
 
+Test(core_alone, a_reader_that_keeps_a_sender_waiting_for_memory_goes_though_within_its_bounds)
+{
+    static uint8_t large[300000];
+    struct world_client *a = world_client(1, 0, 10, 0), *b = world_client(1, 1, 11, 0);
+    world_join(a, "g");
+    world_join(b, "g");
+    WORLD_UNTIL(world_says(a, "+1/11.1"));
+    b->paused = true;
+    for (int i = 0; i < 6; i++)
+        WORLD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
+    world_run(5 * NS_PER_S);
+    cr_assert_not(b->evicted, "nobody waits for it");
+    WORLD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
+    cr_assert(b->evicted);
+    cr_assert_not(a->evicted);
+    WORLD_UNTIL(a->messages == 7);
+}
+
 Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
 {
     struct core *core = world.node[1].core;

@@ -92,8 +92,10 @@ static inline bool fake_client_send(struct fake_client *f, const void *data, uin
         start = align_up(start, f->tx_bytes); /* not around the corner */
     uint64_t end = start + room;
     uint64_t free_end = atomic_load_explicit(&f->down->tx_free[0], memory_order_acquire);
-    if (end - free_end > f->tx_bytes || spsc_room(&f->submit) <= 0)
+    if (end - free_end > f->tx_bytes || spsc_room(&f->submit) <= 0) {
+        atomic_fetch_add_explicit(&f->up->words.refused, 1, memory_order_relaxed);
         return false;
+    }
     memcpy(f->tx + start % f->tx_bytes, data, bytes);
     *(struct chan_submit *)spsc_next(&f->submit) = (struct chan_submit){
         .offset = (uint32_t)(start % f->tx_bytes),
