@@ -2,8 +2,12 @@
 /* error_test.c - the answers of each function to wrong arguments and dead handles. */
 #include <criterion/criterion.h>
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake.h"
 #include "recorder.h"
@@ -268,5 +272,87 @@ Test(error, membership_of_a_large_group_gives_the_first_128)
     cr_assert_eq(list[CPG_MEMBERS_MAX].nodeid, 0);
     for (int i = 0; i < MEMBERS; i++)
         cr_assert_eq(cpg_finalize(h[i]), CS_OK);
+    fake_stop(fake);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static int mappings(void)
+{
+    int count = 0;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof(line), maps))
+        count += strstr(line, "memfd:") != NULL;
+    fclose(maps);
+    return count;
+}
+
+/* The child's part, with the service in its parent: the limit rises until a handle can be had. */
+static int open_with_few_descriptors(void)
+{
+    cpg_handle_t h;
+    int refused = 0, before = open_descriptors(), mapped = mappings();
+    for (int spare = 0; spare < 32; spare++) {
+        struct rlimit limit = { .rlim_cur = (rlim_t)(before - 3 + spare), .rlim_max = 4096 };
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            return 2;
+        cs_error_t error = cpg_initialize(&h, NULL);
+        if (error != CS_OK && error != CS_ERR_NO_RESOURCES)
+            return 3;
+        refused += error == CS_ERR_NO_RESOURCES;
+        if (error == CS_OK && cpg_finalize(h) != CS_OK)
+            return 4;
+        limit.rlim_cur = 1024;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        if (open_descriptors() != before || mappings() != mapped)
+            return 5;
+    }
+    return refused >= 5 && refused < 20 ? 0 : 6;
+}
+
+Test(error, out_of_descriptors_is_no_resources_and_nothing_leaks)
+{
+    struct fake *fake = fake_start();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(open_with_few_descriptors());
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "exit code %d", WEXITSTATUS(status));
+    fake_stop(fake);
+}
+
+Test(error, handles_leave_nothing_behind)
+{
+    struct fake *fake = fake_start();
+    pid_t child = fork();
+    if (child == 0) {
+        int before = open_descriptors(), mapped = mappings();
+        for (int i = 0; i < 20; i++) {
+            struct recorder *r = calloc(1, sizeof(*r));
+            cpg_iteration_handle_t it;
+            void *buffer;
+            recorder_join(r, "g");
+            cpg_iteration_initialize(r->handle, CPG_ITERATION_ALL, NULL, &it);
+            cpg_zcb_alloc(r->handle, 1 << 20, &buffer);
+            send_text(r->handle, "x");
+            cpg_dispatch(r->handle, CS_DISPATCH_ONE);
+            cpg_finalize(r->handle);
+            free(r);
+        }
+        _exit(open_descriptors() == before && mappings() == mapped ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
     fake_stop(fake);
 }
