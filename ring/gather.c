@@ -320,7 +320,14 @@ void join_receive(struct ring *r, const struct wire_join *join)
         r->departed[from] = join->incarnation;
         r->departed_ns[from] = r->now_ns;
     }
+    if (r->incarnation[from] != join->incarnation)
+        r->shunned_ns[from] = 0; /* another start, another chance */
     r->incarnation[from] = join->incarnation;
+    bool stranger = r->state == RING_OPERATIONAL && !set_has(r->my_ring.memb, from);
+    if (stranger && !stranger_moves(r, from)) {
+        r->stats.rx_foreign++;
+        return;
+    }
     if (r->state != RING_GATHER)
         gather_enter(r, leaving ? RING_REASON_LEAVE : RING_REASON_JOIN);
     join_merge(r, join, from);

@@ -161,6 +161,9 @@ struct ring {
     uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
     uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
     uint64_t departed_ns[NODE_COUNT_MAX]; /* and when */
+    struct node_set courted;              /* strangers for whose sake we gather */
+    uint32_t refusals[NODE_COUNT_MAX];    /* how often that was in vain */
+    uint64_t shunned_ns[NODE_COUNT_MAX];  /* until then they do not move us */
     struct node_set failed_before;        /* put out since the last ring, not heard since */
     uint64_t ring_seq_mine, persisted, persist_wanted;
     bool persist_ask;
@@ -263,6 +266,7 @@ void ordered_receive(struct ring *r, struct zcb *frame, const struct wire_view *
 void beacon_receive(struct ring *r, const struct wire_beacon *beacon);
 void foreign_receive(struct ring *r, const struct wire_head *head, bool moves);
 void beacon_expire(struct ring *r);
+bool stranger_moves(struct ring *r, int index); /* shall we gather for its sake? */
 void operational_enter(struct ring *r);
 
 /* token.c */

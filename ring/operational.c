@@ -3,6 +3,8 @@
 
 /* Frames with a place on a ring, and what shows that there is another ring. */
 
+enum { REFUSALS_MOST = 5 };
+
 /* Hardly a buffer is left. That we were told of none may also mean that senders are to wait. */
 static bool rx_short(const struct ring *r, const struct zcb *frame)
 {
@@ -64,8 +66,36 @@ void foreign_receive(struct ring *r, const struct wire_head *head, bool moves)
         return;
     }
     r->stats.rx_foreign++;
-    if (r->state == RING_OPERATIONAL)
-        gather_enter_with(r, RING_REASON_FOREIGN, ring_node_index(r, head->sender));
+    int from = ring_node_index(r, head->sender);
+    if (r->state == RING_OPERATIONAL && (with_us || stranger_moves(r, from)))
+        gather_enter_with(r, RING_REASON_FOREIGN, from);
+}
+
+/*
+ * Departure: a node that we hear and that does not hear us would make us gather for ever. For one
+ * that did not come along when we gathered for it we do so less and less often.
+ */
+bool stranger_moves(struct ring *r, int index)
+{
+    if (r->now_ns < r->shunned_ns[index])
+        return false;
+    set_add(&r->courted, index);
+    return true;
+}
+
+static void strangers_judge(struct ring *r)
+{
+    SET_EACH(i, r->courted)
+    {
+        if (set_has(r->my_ring.memb, i)) {
+            r->refusals[i] = 0;
+            continue;
+        }
+        uint32_t doublings = min_u32(r->refusals[i]++, REFUSALS_MOST);
+        if (doublings > 0) /* once is an accident */
+            r->shunned_ns[i] = r->now_ns + (r->config.detect_ns << doublings);
+    }
+    r->courted = (struct node_set){ { 0 } };
 }
 
 void ordered_receive(struct ring *r, struct zcb *frame, const struct wire_view *view)
@@ -109,6 +139,7 @@ void operational_enter(struct ring *r)
     ring_state_set(r, RING_OPERATIONAL, RING_REASON_RECOVERED);
     r->gate_open = false;
     r->failed_before = (struct node_set){ { 0 } };
+    strangers_judge(r);
     timer_off(r, TIMER_JOIN);
     timer_off(r, TIMER_CONSENSUS);
     timer_off(r, TIMER_FORM);

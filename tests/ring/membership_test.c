@@ -212,6 +212,24 @@ Test(partition, both_sides_go_on_and_merge)
     net_finish(net);
 }
 
+/* It is heard and does not hear: the others cannot have it, and must not spend their time on it. */
+Test(partition, a_deaf_node_does_not_keep_the_others_from_working)
+{
+    for (int who = 0; who < 3; who++) {
+        struct net *net = net_new_formed(19, 3);
+        net->deaf[who] = 7;
+        net_run(net, 2 * net->detect_ns);
+        uint32_t others = 7u & ~(1u << who), working = 0;
+        for (int i = 0; i < 2000; i++) {
+            net_run(net, MS(20));
+            working += net_formed(net, others);
+        }
+        cr_assert(ge(u32, working, 1600), "node %d: %u", who, working);
+        net_heal(net);
+        net_finish(net);
+    }
+}
+
 /* What the network does in the test below. */
 struct debt {
     bool hole;     /* nothing that node 4 orders is heard */
