@@ -145,18 +145,20 @@ def meson_tests(path, tally, temporary, wanted, slower=1, env=None):
     tests.sort(key=lambda test: -test["timeout"])
     together = [test for test in tests if test["is_parallel"]]
     alone = [test for test in tests if not test["is_parallel"]]
-    in_parallel(tally, together, lambda test: meson_test(test, temporary, slower, env))
+    how = {"path": path, "temporary": temporary, "slower": slower, "env": env or {}}
+    in_parallel(tally, together, lambda test: meson_test(test, **how))
     for test in alone:
-        tally.add(meson_test(test, temporary, slower, env))
+        tally.add(meson_test(test, **how))
 
 
-def meson_test(test, temporary, slower, env):
+def meson_test(test, path, temporary, slower, env):
+    """As meson runs it, with a result for each test inside."""
     tally = Tally()
     name = test["name"]
     report = os.path.join(temporary, re.sub(r"\W", "_", name) + ".tap")
     seconds = test["timeout"] * slower if test["timeout"] > 0 else None
-    status, output = run(test["cmd"], seconds, cwd=test["workdir"] or ROOT,
-                         env={**test["env"], **(env or {}), "CRITERION_OUTPUTS": f"tap:{report}"})
+    status, output = run(test["cmd"], seconds, cwd=test["workdir"] or path,
+                         env={**test["env"], **env, "CRITERION_OUTPUTS": f"tap:{report}"})
     lines = ""
     if test["protocol"] == "tap":
         lines = output
