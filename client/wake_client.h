@@ -8,8 +8,7 @@
  *
  * Knows:      when a byte has to be received, when one has to be sent.
  * Knows not:  events, messages.
- * Thread:     wake_client_settle and wake_client_wait_byte: who has the handle's turn. The others:
- *             any
+ * Thread:     wake_client_settle: who has the handle's turn, or made the handle. The others: any
  */
 
 #include "handle.h"
