@@ -166,6 +166,8 @@ void control_abandon(struct control *c)
 
 void control_close(struct control *c)
 {
+    if (!c->handles)
+        return; /* control_open() failed, and has undone what it did */
     listen_close(c);
     for (uint32_t i = 0; i < c->config->clients_max; i++)
         if (c->handles[i])

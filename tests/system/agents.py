@@ -48,10 +48,15 @@ def wait_for(condition, what, limit=None):
         time.sleep(0.005)
 
 
+def rss_bytes(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmRSS:"))
+
+
 class Agent:
     """A client process on one node. events is everything its callbacks saw, in order."""
 
-    def __init__(self, cluster, node, program="tests/system/agent"):
+    def __init__(self, cluster, node, program="tests/system/agent", **how):
         self.cluster, self.node = cluster, node
         self.events, self.answers, self.ids = [], queue.Queue(), itertools.count(1)
         self.views_of, self.records = collections.defaultdict(list), {}
@@ -60,7 +65,8 @@ class Agent:
         self.stderr = open(cluster.path(f"agent{next(_serial)}.err"), "w+")
         self.process = subprocess.Popen(
             cluster.net.prefix(node) + cluster.program(program), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.stderr, env=cluster.environment(node), text=True, bufsize=1)
+            stdout=subprocess.PIPE, stderr=self.stderr, env=cluster.environment(node), text=True, bufsize=1,
+            **how)
         self.pid = self.process.pid  # the prefix replaces itself by the program
         self.id = (node, self.pid)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -168,9 +174,9 @@ class Agent:
         self.post("halt", handle)
         return self.answer(flood)["sent"]
 
-    def record(self, handle="h"):
+    def record(self, handle="h", path=None):
         """From now on messages of floods go to a file, for histories.py."""
-        path = self.cluster.path(f"record{next(_serial)}")
+        path = path or self.cluster.path(f"record{next(_serial)}")
         self.records[handle] = path
         assert self.call("record", handle, path)["r"] == CS_OK
         return self
@@ -234,6 +240,10 @@ class Agent:
             return f.read()[-3000:]
 
     # The process
+
+    def alive(self):
+        """It runs, and its first service has not gone."""
+        return self.process.poll() is None and not any(e["e"] == "lost" for e in self.events)
 
     def signal(self, number):
         self.process.send_signal(number)

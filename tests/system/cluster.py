@@ -148,8 +148,8 @@ class Cluster:
 
     # Clients
 
-    def agent(self, i, program="tests/system/agent"):
-        agent = Agent(self, i, program)
+    def agent(self, i, program="tests/system/agent", **how):
+        agent = Agent(self, i, program, **how)
         self.agents.append(agent)
         return agent
 
