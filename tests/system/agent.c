@@ -278,6 +278,9 @@ static void do_with_handle(struct agent_handle *h, const char *id, const char *v
     } else if (strcmp(verb, "nap") == 0 && argc >= 1) {
         h->nap_ms = (unsigned)atoi(argv[0]);
         say_answer(agent, id, CS_OK);
+    } else if (strcmp(verb, "pace") == 0 && argc >= 1) {
+        h->pace = (unsigned)atoi(argv[0]);
+        say_answer(agent, id, CS_OK);
     } else if (strcmp(verb, "record") == 0) {
         do_record(h, id, argc, argv);
     } else if (strcmp(verb, "poll") == 0) {

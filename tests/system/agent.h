@@ -51,6 +51,7 @@ struct agent_handle {
     bool dispatches; /* by itself; false: only when told to */
     int fd;
     unsigned nap_ms; /* how long each callback takes */
+    unsigned pace;   /* messages that a flood sends in a ms; 0: as many as it can */
     FILE *record;    /* messages of floods go here and not to the test */
     uint64_t recorded;
     struct flood flood;
@@ -83,7 +84,7 @@ bool message_judge(const uint8_t *bytes, size_t count, char label[LABEL_BYTES + 
 
 /* Floods. The answer comes when all are accepted, on an error, or when halted. */
 void flood_start(struct agent_handle *h, const char *id, int argc, char **argv);
-/* Send some; false: a message was refused, so wait a moment. */
+/* Send some; false: a message was refused, or that was enough for now, so wait a moment. */
 bool flood_go_on(struct agent_handle *h);
 void flood_end(struct agent_handle *h, int result);
 

@@ -53,7 +53,8 @@ static void tell(struct agent_handle *h)
 bool flood_go_on(struct agent_handle *h)
 {
     struct flood *f = &h->flood;
-    for (int i = 0; i < FLOOD_BURST && f->sent < f->count; i++) {
+    unsigned burst = h->pace ? h->pace : FLOOD_BURST;
+    for (unsigned i = 0; i < burst && f->sent < f->count; i++) {
         if (!f->filled)
             fill_next(f);
         struct iovec iov = { f->payload, f->payload_bytes };
@@ -71,7 +72,7 @@ bool flood_go_on(struct agent_handle *h)
     }
     if (f->sent == f->count)
         flood_end(h, CS_OK);
-    return true;
+    return h->pace == 0;
 }
 
 void flood_end(struct agent_handle *h, int result)

@@ -170,11 +170,12 @@ def _epochs(found):
 
 
 def check_together(histories):
-    """D1, D4, D5: {who: history} against each other. Every handle must have been opened with the flag
-    for the initial ring event."""
-    epochs = {who: _epochs(found) for who, found in histories.items()}
+    """D1, D4, D5: {agent: history} against each other. Every handle must have been opened with the flag
+    for the initial ring event, and everything that was sent must have come."""
+    epochs = {agent: _epochs(found) for agent, found in histories.items()}
     for (a, of_a), (b, of_b) in itertools.combinations(epochs.items(), 2):
         _check_same_sets(a, of_a, b, of_b)
+        _check_same_end(a, of_a, b, of_b)
         _check_same_order(a, of_a, b, of_b)
     _check_one_view_each(epochs)
 
@@ -182,18 +183,27 @@ def check_together(histories):
 def _check_same_sets(a, of_a, b, of_b):
     """Who goes together from one view to the next delivers the same in between (D4)."""
     after_b = {key: (following[0], said) for (key, said), following in zip(of_b, of_b[1:])}
-    shared = 0
     for (key, said), following in zip(of_a, of_a[1:]):
-        if key not in after_b or after_b[key][0] != following[0]:
-            continue
-        shared += 1
-        if said != after_b[key][1]:
+        if key in after_b and after_b[key][0] == following[0] and said != after_b[key][1]:
             raise AssertionError(f"{a} and {b} went together from {key} to {following[0]}, but (D4): "
                                  + _difference(a, said, b, after_b[key][1]))
-    if of_a and of_b and of_a[-1][0] == of_b[-1][0] and of_a[-1][1] != of_b[-1][1]:
+
+
+def _check_same_end(a, of_a, b, of_b):
+    """In the last view of both: the same, or what one had when it died is the beginning of the other's."""
+    if not of_a or not of_b or of_a[-1][0] != of_b[-1][0]:
+        return
+    members = of_a[-1][0][1][0]
+    if a.id not in members or b.id not in members:
+        return  # it has left: that view was its last event
+    said_a, said_b = of_a[-1][1], of_b[-1][1]
+    if not a.alive():
+        said_b = said_b[:len(said_a)]
+    if not b.alive():
+        said_a = said_a[:len(said_b)]
+    if said_a != said_b:
         raise AssertionError(f"{a} and {b} are together in {of_a[-1][0]}, but (D4): "
-                             + _difference(a, of_a[-1][1], b, of_b[-1][1]))
-    return shared
+                             + _difference(a, said_a, b, said_b))
 
 
 def _difference(a, of_a, b, of_b):
@@ -237,5 +247,5 @@ def _check_one_view_each(epochs):
 def check_all(agents, handle="h"):
     """Everything above over these agents; returns {agent: history}."""
     histories = {agent: check_alone(agent, handle) for agent in agents}
-    check_together({f"{agent}": found for agent, found in histories.items()})
+    check_together(histories)
     return histories

@@ -75,6 +75,15 @@ class Network:
         for i in nodes:
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br1")
 
+    def narrow(self, megabits=20, queue_bytes=9000):
+        """Every node's link takes no more than this, and drops what its queue has no room for. False
+        where tc cannot do it."""
+        if not shutil.which("tc"):
+            return False
+        return all(run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{megabits}mbit",
+                       "burst", "10000", "limit", str(queue_bytes), check=False).returncode == 0
+                   for name in self.names.values())
+
     def close(self):
         for name in [*self.names.values(), self.switch]:
             run("ip", "netns", "del", name, check=False)

@@ -30,7 +30,7 @@ class Storm:
     def populate(self, node):
         for _ in range(2):
             agent = self.cluster.agent(node).init().record().join()
-            self.here[node].append((agent, agent.flood("f", size="r1200")))
+            self.here[node].append((agent, agent.flood("f", size="r6000")))
 
     def agents(self, nodes=None):
         return [agent for i, of in self.here.items() for agent, _ in of if nodes is None or i in nodes]
@@ -153,7 +153,7 @@ def test_D4_a_service_is_killed_while_another_is_cut_off(storm):
 def test_D1_D4_faults_drawn_by_chance(storm):
     """SYNCHROTRON_TEST_SEED repeats a run, SYNCHROTRON_TEST_FAULTS makes it longer."""
     seed = int(os.environ.get("SYNCHROTRON_TEST_SEED", random.randrange(1 << 32)))
-    count = int(os.environ.get("SYNCHROTRON_TEST_FAULTS", "10"))
+    count = int(os.environ.get("SYNCHROTRON_TEST_FAULTS", "6"))
     draw = random.Random(seed)
     print(f"SYNCHROTRON_TEST_SEED={seed}")
     try:
@@ -194,7 +194,7 @@ def fault(storm, draw):
         agent.kill()
         storm.gone.append(agent)
         comer = storm.cluster.agent(node).init().record().join()
-        storm.here[node].append((comer, comer.flood("f", size="r1200")))
+        storm.here[node].append((comer, comer.flood("f", size="r6000")))
     if draw.random() < 0.5:
         storm.settle()
 

@@ -68,7 +68,7 @@ class Crowd:
         """Each history alone, and those of a group together."""
         for handle, agents in self.handles.items():
             gone = [a for a, h in getattr(self, "gone", []) if h == handle]
-            check_together({f"{a}": check_alone(a, handle) for a in agents + gone})
+            check_together({a: check_alone(a, handle) for a in agents + gone})
 
 
 def reasons(ids, reason):

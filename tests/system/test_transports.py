@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same short life on every way that frames can take: views, order, sizes, a death."""
+
+import pytest
+
+from cluster import NODEDOWN, SAFE, changes
+from histories import check_all
+from test_order import finish, sent_by
+
+NETNS = pytest.mark.netns
+WAYS = {
+    "ipv4": pytest.param({"network": "netns"}, marks=NETNS),
+    "ipv6": pytest.param({"network": "netns", "family": 6}, marks=NETNS),
+    "multicast-ipv4": pytest.param({"network": "netns", "transport": {"multicast": "239.192.1.1"}}, marks=NETNS),
+    "multicast-ipv6": pytest.param({"network": "netns", "family": 6, "transport": {"multicast": "ff15::7"}},
+                                   marks=NETNS),
+    "jumbo": pytest.param({"network": "netns", "mtu": 9000, "totem": {"netmtu": 9000}}, marks=NETNS),
+    "loopback": {"network": "loopback"},
+    "loopback-ipv6": {"network": "loopback", "family": 6},
+    "loopback-large-frames": {"network": "loopback", "totem": {"netmtu": 65535}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_D1_D2_D4_V5_a_short_life(make_cluster, way):
+    cluster = make_cluster(3, **way)
+    agents = [cluster.agent(i).init().record().join() for i in (1, 1, 2, 3)]
+    for agent in agents:
+        agent.wait_members([a.id for a in agents])
+    floods = [a.flood("f", 1500, "r2000", guarantee) for a, guarantee in zip(agents, (2, SAFE, 2, 2))]
+    for agent, flood in zip(agents, floods):
+        assert agent.answer(flood)["sent"] == 1500
+    agents[2].send("large", 5000000)
+    finish(agents)
+    cluster.kill(3)
+    for agent in agents[:3]:
+        agent.wait_members([a.id for a in agents[:3]])
+        assert changes(agent.views()[-1])[1] == ((*agents[3].id, NODEDOWN),)
+        agent.wait_ring((1, 2))
+    histories = check_all(agents[:3])
+    for found in histories.values():
+        for sender in agents:
+            assert sent_by(found, sender) == list(range(1500))
+        assert "large" in [m[3] for m in found if m[0] == "msg"]
+    cluster.start(3)
+    cluster.wait_ring(1, 2, 3)
+    new = cluster.member(3)
+    new.send("back")
+    agents[0].wait_label("back")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_V4_D3_clusters_of_one_and_two_nodes(make_cluster, count):
+    cluster = make_cluster(count, "loopback")
+    nodes = list(cluster.net.names)
+    agents = cluster.members(nodes + nodes)
+    floods = [a.flood("f", 1000, "r3000") for a in agents]
+    for agent, flood in zip(agents, floods):
+        assert agent.answer(flood)["sent"] == 1000
+    finish(agents)
+    for found in check_all(agents).values():
+        for sender in agents:
+            assert sent_by(found, sender) == list(range(1000))
+
+
+@pytest.mark.netns
+def test_E9_what_a_narrow_link_drops_is_sent_again(make_cluster):
+    cluster = make_cluster(3)
+    if not cluster.net.narrow():
+        pytest.skip("tc cannot narrow links here: not installed (iproute2), or a kernel without tbf")
+    agents = cluster.members((1, 2, 3))
+    floods = [a.flood("f", 2000, "r1300") for a in agents]
+    for agent, flood in zip(agents, floods):
+        assert agent.answer(flood)["sent"] == 2000
+    finish(agents)
+    for found in check_all(agents).values():
+        for sender in agents:
+            assert sent_by(found, sender) == list(range(2000))
+    resent = sum(cluster.status(i)["counters"]["ring"]["frames_resent"] for i in (1, 2, 3))
+    assert resent > 0, "the links dropped nothing: this was no test"
