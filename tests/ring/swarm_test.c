@@ -12,7 +12,7 @@
  * network heals and progress is demanded. RING_SEED=n repeats one run, RING_DUMP=1 shows its logs.
  */
 
-enum { SEEDS = 300, ACTS = 60 };
+enum { SEEDS = 400, ACTS = 60 };
 
 static void send_some(struct net *net, int node)
 {
@@ -83,7 +83,7 @@ static void act(struct net *net)
 static void live(uint64_t seed)
 {
     struct net *net = net_new(seed, 0);
-    net->node_count = 2 + (int)net_random(net, 4);
+    net->node_count = 2 + (int)net_random(net, net_random(net, 10) ? 4 : 8);
     net->park = net_random(net, 4) != 0;
     net->detect_ns = (100 + net_random(net, 200)) * NS_PER_MS;
     if (net_random(net, 4) == 0) {
