@@ -70,7 +70,7 @@ void room_start(struct control_room *room)
 
 void room_stop(struct control_room *room)
 {
-    char command[128];
+    char command[128], path[128];
     INVARIANT(write(room->stop_pipe[1], "", 1) == 1);
     pthread_join(room->thread, NULL);
     control_close(&room->control);
@@ -80,6 +80,8 @@ void room_stop(struct control_room *room)
     fake_core_free(&room->core);
     close(room->stop_pipe[0]);
     close(room->stop_pipe[1]);
+    snprintf(path, sizeof(path), "%s/%s", room->directory, CTL_SOCKET_NAME);
+    room->socket_left = access(path, F_OK) == 0;
     snprintf(command, sizeof(command), "rm -rf %s", room->directory);
     INVARIANT(system(command) == 0);
 }

@@ -19,6 +19,7 @@ struct control_room {
     pthread_t thread;
     int stop_pipe[2];
     char directory[64];
+    bool socket_left; /* after the stop */
 };
 
 /* Defaults with the directory filled in; change what you like, then start. */
