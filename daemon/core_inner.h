@@ -27,6 +27,7 @@ enum {
     CORE_TX_ARENA = UINT32_MAX - 1,
     CORE_MORE_MAX = 16, /* calls of the ring in one turn for one burst */
     CORE_RX_RESERVE_MAX = 2048,
+    CORE_STALE_BURSTS = 4096, /* what a socket can hold */
 };
 
 struct late_event { /* I3 */
@@ -46,7 +47,8 @@ struct core {
     struct ring *ring;
     void *ring_memory;
     struct ring_out out;
-    bool more; /* the ring asked to be called again */
+    bool more;         /* the ring asked to be called again */
+    uint64_t stale_ns; /* overdue by more, we were stopped and are out of the ring */
     struct zcb *tx_waiting[CORE_TX_WAITING];
     uint32_t tx_first, tx_count;
     struct groups groups;
