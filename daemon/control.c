@@ -13,7 +13,8 @@
 #include "log.h"
 #include "trace.h"
 
-#define STOP_NS_MAX (5 * NS_PER_S) /* a core that does not answer by then is left behind */
+/* The core says goodbye for twice detect_ms at most; so much longer, and it is left behind. */
+#define STOP_EXTRA_NS (5 * NS_PER_S)
 
 static void done_persisted(struct ask *ask, const struct core_event *answer)
 {
@@ -155,7 +156,8 @@ void control_stop(struct control *c)
     INVARIANT(ask);
     c->stopping = true;
     listen_close(c);
-    qb_loop_timer_add(c->loop, QB_LOOP_HIGH, STOP_NS_MAX, c, stop_too_slow, &timer);
+    uint64_t wait_ns = 2 * c->config->detect_ms * NS_PER_MS + STOP_EXTRA_NS;
+    qb_loop_timer_add(c->loop, QB_LOOP_HIGH, wait_ns, c, stop_too_slow, &timer);
     ask_give(ask);
 }
 

@@ -563,8 +563,11 @@ Test(control_alone, H1_three_hundred_handles_in_one_process_are_cheap)
         client[i] = welcome();
         client_close_fds(&client[i]);
     }
-    cr_assert(eq(u32, room.resources.channel_count, HANDLES));
-    cr_assert(le(u64, room.resources.channel_bytes / HANDLES, 192 * 1024));
+    json_t *status = status_of(&client[0]), *memory = json_object_get(status, "memory");
+    json_t *channels = json_object_get(memory, "channels");
+    cr_assert(eq(int, (int)json_integer_value(json_object_get(channels, "count")), HANDLES));
+    cr_assert(le(u64, (uint64_t)bytes_of(memory, "channels") / HANDLES, 192 * 1024));
+    json_decref(status);
     for (int i = 0; i < HANDLES; i++)
         client_close(&client[i]);
     fake_wait(&room.core, CORE_CLIENT_END, HANDLES);
