@@ -16,6 +16,10 @@
  *
  * Gate: when a regular configuration is delivered the ring stops sending ordinary messages until
  * ring_open() is called. Urgent ones pass: the groups exchange their members in between.
+ * A regular configuration is always the first delivery of its call, so ring_open() called for what
+ * was delivered before cannot be meant for it. From then on ZCB_TO_RING means its members: tell the
+ * transport before the sends of that call go out. Each is preceded by a transitional one, the first
+ * of a start too (ring_id all zero, ourselves alone).
  *
  * Bulk: a message that needs more than one frame is bulk. One bulk message a node is under way at a
  * time; messages over RING_BULK_FREE_BYTES need the token's permission in addition, one in the
