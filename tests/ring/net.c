@@ -417,12 +417,12 @@ static void pools_make(const struct net *net, struct net_node *node)
 {
     size_t tx_bytes = align_up((size_t)net->tx_count * RING_HEAD_BYTES, 4096);
     size_t rx_bytes = align_up((size_t)net->rx_count * RX_SLOT_BYTES, 4096);
-    node->tx_arena = (struct zcb_arena){ .base = aligned_alloc(4096, tx_bytes),
+    node->tx_arena = (struct zcb_arena){ .base = aligned_alloc(4096, align_up(tx_bytes, 4096)),
                                          .bytes = tx_bytes,
                                          .page_bytes = 4096,
                                          .id = ARENA_TX + node->id,
                                          .fd = -1 };
-    node->rx_arena = (struct zcb_arena){ .base = aligned_alloc(4096, rx_bytes),
+    node->rx_arena = (struct zcb_arena){ .base = aligned_alloc(4096, align_up(rx_bytes, 4096)),
                                          .bytes = rx_bytes,
                                          .page_bytes = 4096,
                                          .id = ARENA_RX + node->id,
