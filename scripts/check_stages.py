@@ -210,7 +210,9 @@ def stage_system(tally, temporary):
 
 def stage_asan(tally, temporary):
     path = build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
+    suppressions = os.path.join(ROOT, "scripts", "lsan.supp")
     env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+           "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
            "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
     meson_tests(path, tally, temporary, lambda test: not is_house(test), slower=4, env=env)
 
