@@ -142,7 +142,7 @@ static int create_clients(struct core *core, const struct core_config *config)
 {
     const struct config *c = core->config;
     uint32_t small_bytes = core->clients.small_bytes;
-    uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 2);
+    uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 4);
     int error = clients_create(&core->clients, config->clients_max);
     if (error)
         return error;

@@ -91,6 +91,8 @@ void core_post(void *context, const struct core_event *event);
 
 /* slow.c: quotas and who must go. */
 void core_watch(struct core *core);
+/* Frames that may come before receive slots or waiting entries run out; 0: stop. */
+uint32_t core_frames_welcome(const struct core *core);
 bool core_relieve(void *context);
 
 /* What CORE_STATUS answers. */

@@ -85,6 +85,28 @@ static void borrow(struct deliver *d, struct outlet *o, loan_word loan)
     o->frames_out += loan_frames(&d->loans, loan);
 }
 
+/* Even a frame with very many readers is welcome now and then, while there is room for any. */
+enum { FRAMES_TRICKLE = 64 };
+
+uint32_t deliver_frames_welcome(const struct deliver *d)
+{
+    uint32_t kept_back = d->waiting_count / 4;
+    if (d->waiting_free <= kept_back)
+        return 0;
+    uint32_t frames = (d->waiting_free - kept_back) / (d->events_a_frame + 1);
+    return frames > FRAMES_TRICKLE ? frames : FRAMES_TRICKLE;
+}
+
+/* Up at once, down slowly: the figure is for the worst of what comes. */
+static void learn_density(struct deliver *d)
+{
+    if (d->frame_events >= d->events_a_frame)
+        d->events_a_frame = d->frame_events;
+    else
+        d->events_a_frame -= (d->events_a_frame - d->frame_events + 63) / 64;
+    d->frame_events = 0;
+}
+
 void deliver_begin(struct deliver *d, struct zcb *frame)
 {
     INVARIANT(!d->frame && d->in_frame_count == 0);
@@ -135,6 +157,7 @@ void deliver_end(struct deliver *d)
     }
     d->in_frame_count = 0;
     d->frame = NULL;
+    learn_density(d);
 }
 
 /* A place at the end of the backlog. NULL: the client was silenced, being the worst laggard. */
@@ -230,6 +253,7 @@ void deliver_one(struct deliver *d, struct outlet *o, const struct chan_event *e
 
 static void count_out(struct deliver *d, struct outlet *o, uint32_t bytes)
 {
+    d->frame_events++;
     o->messages++;
     o->bytes += bytes;
     d->stats->messages_out++;

@@ -106,6 +106,8 @@ struct deliver {
     uint32_t in_frame_count, to_publish_count;
     struct waiting *waiting;
     uint32_t waiting_count, waiting_free, waiting_free_first;
+    uint32_t frame_events;   /* given to clients from the frame in hand */
+    uint32_t events_a_frame; /* the most of late: what the next frame may bring */
     struct partial partial[NODE_COUNT_MAX];
 };
 
@@ -116,6 +118,10 @@ int deliver_create(struct deliver *d, struct zcb_pool *rx_pool, uint32_t clients
 void deliver_destroy(struct deliver *d);
 
 void outlet_init(struct outlet *o, struct client *client, const struct core_client_setup *setup);
+
+/* Frames that may still come before the backlog runs out of entries; a quarter is kept back for
+ * what is on its way already. Falls as clients lag, so that senders slow down before they stop. */
+uint32_t deliver_frames_welcome(const struct deliver *d);
 
 /* The frame is held by the caller from begin to end. */
 void deliver_begin(struct deliver *d, struct zcb *frame);

@@ -84,11 +84,19 @@ static bool any_starves(const struct core *core)
     return false;
 }
 
+uint32_t core_frames_welcome(const struct core *core)
+{
+    uint32_t free_frames = core->rx_pool.free_count;
+    if (free_frames <= core->rx_reserve)
+        return 0;
+    return min_u32(free_frames - core->rx_reserve, deliver_frames_welcome(&core->deliver));
+}
+
 /* Do pinned frames stop senders, though nobody is over its bound? Not when the ring itself has
  * stopped them, for a change of members. */
 static bool under_pressure(const struct core *core)
 {
-    bool low = core->rx_pool.free_count <= core->rx_reserve;
+    bool low = core_frames_welcome(core) == 0;
     bool full = core->clients.full_since_ns != 0;
     if (!low && !full && !any_starves(core))
         return false;

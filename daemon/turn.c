@@ -204,10 +204,7 @@ bool core_turn(struct core *core, uint64_t now_ns)
     core->now_ns = now_ns;
     bool worked = core->tx_count > 0 || core->more;
     flush(core);
-    uint32_t free_frames = core->rx_pool.free_count;
-    ring_rx_free(core->ring, core->blocked || free_frames < core->rx_reserve
-                                 ? 0
-                                 : free_frames - core->rx_reserve);
+    ring_rx_free(core->ring, core->blocked ? 0 : core_frames_welcome(core));
     worked = call_ring(core) || worked;
     worked = core_commands(core) || worked;
     bool clients = clients_turn(&core->clients, now_ns);

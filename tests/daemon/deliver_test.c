@@ -280,6 +280,37 @@ Test(deliver, D4_when_the_backlog_pool_is_empty_the_worst_goes_and_the_others_mi
     }
 }
 
+Test(deliver, C4_senders_who_heed_what_is_welcome_never_make_a_reader_go)
+{
+    uint32_t brought = 0, before = deliver_frames_welcome(&d);
+    while (deliver_frames_welcome(&d) > 0) { /* client 0 never reads */
+        deliver_small(25);
+        turn();
+        cr_assert(le(u32, deliver_frames_welcome(&d), before));
+        before = brought++ > 0 ? deliver_frames_welcome(&d) : before;
+    }
+    /* On its way already: a quarter of the entries is kept for it. */
+    for (uint32_t i = 0; i < WAITING / 4 / 25 - 1; i++)
+        deliver_small(25);
+    cr_assert(not(client[0]->outlet.silent));
+    cr_assert(zero(u32, deliver_frames_welcome(&d)));
+}
+
+Test(deliver, C4_what_is_welcome_follows_the_fullest_frames_of_late)
+{
+    deliver_small(1);
+    deliver_small(60);
+    uint32_t full = d.events_a_frame;
+    cr_assert(eq(u32, full, 60));
+    for (int i = 0; i < 2000; i++) {
+        struct zcb *frame = frame_with(0, 8);
+        deliver_begin(&d, frame);
+        deliver_end(&d);
+        zcb_drop(frame, ZCB_HELD_OUT);
+    }
+    cr_assert(zero(u32, d.events_a_frame));
+}
+
 Test(deliver, D1_nothing_overtakes_what_waits_though_there_is_room)
 {
     struct chan_event e;
