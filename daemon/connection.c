@@ -52,16 +52,30 @@ bool connection_permitted(const struct config *config, int fd, uint32_t *pid)
     return false;
 }
 
-/* More than so many strangers: the one that has been silent longest makes room. */
-static void limit_strangers(struct control *c)
+static bool may_become_client(const struct connection *conn)
+{
+    return conn->refusal != CS_ERR_ACCESS;
+}
+
+/*
+ * Of those who may not come a few may be silent, of those who may as many as there can be clients:
+ * a crowd that starts all at once is told from a crowd that means harm. Who has been silent for
+ * longest makes room.
+ */
+static void limit_strangers(struct control *c, const struct connection *latest)
 {
     struct connection *oldest = NULL;
-    if (c->stranger_count <= CONTROL_STRANGERS_MAX)
-        return;
-    for (struct connection *conn = c->connections; conn; conn = conn->next)
-        if (conn->state == CONNECTION_STRANGER && !conn->ask)
+    uint32_t count = 0, most = CONTROL_STRANGERS_MAX;
+    if (may_become_client(latest))
+        most = (uint32_t)max_u64(most, c->config->clients_max);
+    for (struct connection *conn = c->connections; conn; conn = conn->next) {
+        if (conn->state == CONNECTION_STRANGER && !conn->ask &&
+            may_become_client(conn) == may_become_client(latest)) {
             oldest = conn;
-    if (oldest)
+            count++;
+        }
+    }
+    if (count > most)
         connection_close(oldest);
 }
 
@@ -126,8 +140,7 @@ void connection_accept(struct control *c, int fd, bool spare)
         conn->next->link = &conn->next;
     c->connections = conn;
     c->connection_count++;
-    c->stranger_count++;
-    limit_strangers(c);
+    limit_strangers(c, conn);
 }
 
 void connection_answer(struct connection *conn, struct ctl_answer *answer, const int *fds,
@@ -139,7 +152,10 @@ void connection_answer(struct connection *conn, struct ctl_answer *answer, const
     answer->version = CTL_VERSION;
     answer->type = conn->request_type;
     conn->ask = NULL;
-    if (ctl_send(conn->fd, answer, sizeof(*answer), fds, fd_count) < 0)
+    int sent = ctl_send(conn->fd, answer, sizeof(*answer), fds, fd_count);
+    if (sent == -EAGAIN)
+        log_warning("pid %u: disconnected: does not read what it asked for", conn->pid);
+    if (sent < 0)
         connection_close(conn); /* T1 */
 }
 
@@ -167,8 +183,6 @@ void connection_close(struct connection *conn)
     if (conn->next)
         conn->next->link = conn->link;
     c->connection_count--;
-    if (conn->state == CONNECTION_STRANGER)
-        c->stranger_count--;
     conn->state = CONNECTION_CLOSED;
     conn->next = c->closed;
     c->closed = conn;

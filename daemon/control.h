@@ -32,7 +32,7 @@ struct ask;
 struct connection;
 struct handle;
 
-enum { CONTROL_STRANGERS_MAX = 64 }; /* connections that have not said hello */
+enum { CONTROL_STRANGERS_MAX = 64 }; /* connections without permission that say nothing */
 
 struct listener {
     int fd, spare_fd;
@@ -51,7 +51,7 @@ struct control {
     struct listener listener;
     struct connection *connections; /* newest first */
     struct connection *closed;      /* to be freed when nobody is at work on them */
-    uint32_t connection_count, stranger_count;
+    uint32_t connection_count;
     struct handle **handles; /* by slot */
     uint32_t handle_count, last_serial;
 

@@ -84,12 +84,6 @@ static void answer_hello(struct connection *conn, const struct handle *h)
     connection_answer(conn, &answer, fds, h ? 5 : 0);
 }
 
-static void met(struct connection *conn, enum connection_state state)
-{
-    conn->state = state;
-    conn->control->stranger_count--;
-}
-
 static void done_hello(struct ask *ask, const struct core_event *answer)
 {
     struct control *c = ask->control;
@@ -105,7 +99,7 @@ static void done_hello(struct ask *ask, const struct core_event *answer)
         return;
     }
     if (conn) {
-        met(conn, CONNECTION_CLIENT);
+        conn->state = CONNECTION_CLIENT;
         answer_hello(conn, h);
     }
     if (h)
@@ -155,7 +149,7 @@ static bool hello(struct connection *conn, const struct ctl_request *request, ui
         connection_result(conn, refusal);
         connection_close(conn);
     } else if (request->arg & CTL_HELLO_ADMIN) {
-        met(conn, CONNECTION_ADMIN);
+        conn->state = CONNECTION_ADMIN;
         answer_hello(conn, NULL);
     } else if (!conn->control->formed) {
         connection_result(conn, CS_ERR_TRY_AGAIN);

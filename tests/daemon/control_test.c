@@ -249,18 +249,6 @@ Test(control, another_version_is_told_so)
     client_close(&client);
 }
 
-Test(control, strangers_that_say_nothing_make_room)
-{
-    struct client silent[CONTROL_STRANGERS_MAX + 8];
-    for (size_t i = 0; i < ARRAY_COUNT(silent); i++)
-        client_connect(&silent[i], &room);
-    struct client client = welcome();
-    cr_assert(hung_up(silent[0].fd));
-    for (size_t i = 0; i < ARRAY_COUNT(silent); i++)
-        client_close(&silent[i]);
-    client_close(&client);
-}
-
 Test(control, an_evicted_client_sees_the_end_and_the_core_is_asked_to_let_go)
 {
     struct client client = welcome();
@@ -547,6 +535,72 @@ Test(control_alone, only_those_permitted_come_in)
     cr_assert(eq(int, hello_as(7000, 7002), CS_OK));
     cr_assert(eq(int, hello_as(7000, 0), CS_OK));
     cr_assert(eq(int, hello_as(0, 7000), CS_OK));
+    room_stop(&room);
+}
+
+Test(control_alone, strangers_that_say_nothing_make_room)
+{
+    struct client silent[CONTROL_STRANGERS_MAX + 8];
+    room_prepare(&room);
+    room.config.clients_max = 20;
+    room_start(&room);
+    room_form(&room);
+    for (size_t i = 0; i < ARRAY_COUNT(silent); i++)
+        client_connect(&silent[i], &room);
+    struct client client = welcome();
+    cr_assert(hung_up(silent[0].fd));
+    for (size_t i = 0; i < ARRAY_COUNT(silent); i++)
+        client_close(&silent[i]);
+    client_close(&client);
+    room_stop(&room);
+}
+
+Test(control_alone, a_crowd_that_starts_at_once_comes_in)
+{
+    enum { CROWD = 3 * CONTROL_STRANGERS_MAX };
+    struct client client[CROWD];
+    room_prepare(&room);
+    room_start(&room);
+    room_form(&room);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 4096, 4096 });
+    for (int i = 0; i < CROWD; i++)
+        client_connect(&client[i], &room);
+    for (int i = CROWD; i-- > 0;)
+        cr_assert(eq(int, client_do(&client[i], CTL_HELLO, 0, 0), CS_OK));
+    for (int i = 0; i < CROWD; i++)
+        client_close(&client[i]);
+    room_stop(&room);
+}
+
+/* Runs as somebody else: of many connections that say nothing the first is hung up. */
+static int silence_as(uid_t uid)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct client silent[CONTROL_STRANGERS_MAX + 8];
+        if (setgroups(0, NULL) != 0 || setgid(uid) != 0 || setuid(uid) != 0)
+            _exit(99);
+        for (size_t i = 0; i < ARRAY_COUNT(silent); i++)
+            client_connect(&silent[i], &room);
+        _exit(!hung_up(silent[0].fd));
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(control_alone, strangers_that_may_not_come_are_few_and_push_out_no_others)
+{
+    struct client first;
+    if (geteuid() != 0)
+        cr_skip_test("needs to become other users");
+    room_prepare(&room);
+    room_start(&room);
+    room_form(&room);
+    client_connect(&first, &room);
+    cr_assert(eq(int, silence_as(7000), 0));
+    cr_assert(eq(int, client_do(&first, CTL_HELLO, 0, 0), CS_OK));
+    client_close(&first);
     room_stop(&room);
 }
 
