@@ -200,7 +200,8 @@ int core_create(struct core **out, const struct core_config *config, char *why, 
     core->config = config->config;
     core->words = config->words;
     core->spin = decides_to_spin(config->config);
-    core->stale_ns = config->config->detect_ms * NS_PER_MS / 4 * 3;
+    /* The ring's own deadline comes before the others give us up, by no more than this. */
+    core->stale_ns = config->config->detect_ms * NS_PER_MS / 4;
     int error = create_pools(core, config);
     if (error) {
         fail(why, why_bytes, "no memory for frames", error);

@@ -86,11 +86,14 @@ def since(agent, handle, mark):
     return found
 
 
-def assert_seen(marks, expected, nodes):
-    """expected(handle): what every handle on these nodes must have seen since the marks."""
+def assert_seen(marks, expected, nodes, again=False):
+    """expected(handle): what every handle on these nodes must have seen since the marks. again: a last ring
+    that forms twice, of the same nodes, is forgiven."""
     for (agent, handle), mark in marks.items():
         if agent.node in nodes:
             seen, wanted = since(agent, handle, mark), expected(handle)
+            while again and len(seen) > len(wanted) and seen[-1] == seen[-2] and seen[-1][0] == "ring":
+                seen.pop()
             assert seen == wanted, f"{agent} handle {handle} saw\n  {seen}\nand not\n  {wanted}"
 
 
@@ -249,8 +252,8 @@ def test_V7_V10_a_service_stopped_for_longer_than_detection_sees_both_changes(cl
             ids = crowd.ids(*others, handle=handle)
             views = [("view", reasons(ids, NODEDOWN), ()), ("view", (), reasons(ids, NODEUP))] if ids else []
             return views + [("ring", [1, 2, 3])]
-        assert_seen(marks, elsewhere, others)
-        assert_seen({key: mark for key, mark in marks.items()}, there, (node,))
+        assert_seen(marks, elsewhere, others, again=True)
+        assert_seen(marks, there, (node,), again=True)
     crowd.check()
 
 
