@@ -186,7 +186,7 @@ Test(buffers, none_to_send_with_breaks_nothing)
     struct net *net = net_new_formed(12, 3);
     for (int round = 0; round < 21; round++) {
         struct net_node *node = &net->node[round % 2]; /* node 3 comes and goes */
-        struct zcb *taken[NET_TX_COUNT];
+        struct zcb *taken[NET_TX_COUNT + 1];
         int count = 0;
         while ((taken[count] = zcb_get(&node->tx_pool, ZCB_HELD_EVENT)))
             count++;
