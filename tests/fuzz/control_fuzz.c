@@ -67,7 +67,7 @@ static void close_all(struct fuzz *f)
         if (f->socket[i] >= 0)
             close(f->socket[i]);
     control_close(&f->control);
-    INVARIANT(f->control.connection_count == 0 && f->control.stranger_count == 0);
+    INVARIANT(f->control.connection_count == 0);
     INVARIANT(f->control.handle_count == 0);
     qb_loop_destroy(f->control.loop);
     resources_close(&f->resources);
