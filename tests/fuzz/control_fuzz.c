@@ -7,7 +7,6 @@
  * Claims: the control thread survives it, and when all clients are gone everything that was made
  * for them is given back: resources_close() counts.
  */
-#include <qb/qbloop.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "daemon/connection.h"
 #include "daemon/fake_core.h"
 #include "daemon/log.h"
+#include "daemon/loop.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,7 +53,7 @@ static void open_all(struct fuzz *f)
                                    .core = &f->core,
                                    .resources = &f->resources,
                                    .state = &f->state,
-                                   .loop = qb_loop_create(),
+                                   .loop = loop_create(),
                                    .listener = { .fd = -1, .spare_fd = -1 } };
     f->control.unsent_last = &f->control.unsent_first;
     f->control.handles = calloc(CLIENTS_MAX, sizeof(f->control.handles[0]));
@@ -69,7 +69,7 @@ static void close_all(struct fuzz *f)
     control_close(&f->control);
     INVARIANT(f->control.connection_count == 0);
     INVARIANT(f->control.handle_count == 0);
-    qb_loop_destroy(f->control.loop);
+    loop_destroy(f->control.loop);
     resources_close(&f->resources);
     fake_core_free(&f->core);
 }
