@@ -99,9 +99,14 @@ static cs_error_t map_segment(struct handle *h, const struct ctl_answer *answer,
     return CS_OK;
 }
 
-static cs_error_t ask_and_map(struct handle *h, uint64_t bytes, struct tx_segment **out)
+static cs_error_t ask_and_map(struct handle *h, enum segment_kind kind, uint64_t bytes,
+                              struct tx_segment **out)
 {
-    struct ctl_request question = { .type = CTL_TX_GET, .arg64 = bytes };
+    struct ctl_request question = {
+        .type = CTL_TX_GET,
+        .arg = kind == SEGMENT_SMALL ? CTL_TX_STAYS : 0,
+        .arg64 = bytes,
+    };
     struct ctl_answer answer;
     int fd;
     cs_error_t error = request(h, &question, &answer, &fd);
@@ -131,7 +136,7 @@ static cs_error_t get_segment(struct handle *h, enum segment_kind kind, uint64_t
     if (handle_now_ns() < h->send.denied_until_ns[kind])
         return CS_ERR_TRY_AGAIN;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    cs_error_t error = ask_and_map(h, bytes, &s);
+    cs_error_t error = ask_and_map(h, kind, bytes, &s);
     pthread_setcancelstate(before, NULL);
     if (error != CS_OK)
         return denial(h, kind, error);
@@ -182,7 +187,10 @@ static cs_error_t find_in_new(struct handle *h, enum segment_kind kind, uint32_t
     cs_error_t error = get_segment(h, kind, bytes_of_kind(kind, bytes));
     if (error != CS_OK)
         return error;
-    return find_in_kind(h, kind, bytes, spot) ? CS_OK : CS_ERR_LIBRARY;
+    if (find_in_kind(h, kind, bytes, spot))
+        return CS_OK;
+    /* A small one may be smaller than we wished. */
+    return kind == SEGMENT_SMALL ? segments_find(h, bytes, spot) : CS_ERR_LIBRARY;
 }
 
 cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *spot)

@@ -5,7 +5,8 @@
 /*
  * segments.h - the TX segments of a handle: which one has room, getting and giving back.
  *
- *   small    one, from the first send on, for messages up to a quarter of it
+ *   small    one, from the first send on, for messages up to SEGMENT_SMALL_MESSAGE_MAX; the service
+ *            gives less than was asked for when many handles have one
  *   medium   a few, under pressure and for messages up to half of one; given back when idle
  *   large    one, for a stream of messages up to half of it; given back when the last of them has
  *            come back to us, or, when such streams follow each other, when idle

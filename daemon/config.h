@@ -83,6 +83,8 @@ enum {
     /* Of tx_total_bytes, what segments over CONFIG_TX_LARGE_BYTES must leave to the others. */
     CONFIG_TX_RESERVE_BYTES = 4 << 20,
     CONFIG_TX_LARGE_BYTES = 1 << 20,
+    /* What each client may keep for good in any case, besides tx_total_bytes. */
+    CONFIG_TX_OWN_BYTES = 32 << 10,
 };
 
 struct config_report {

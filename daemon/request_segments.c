@@ -34,9 +34,9 @@ void request_tx_get(struct connection *conn, const struct ctl_request *request)
     struct handle *h = conn->handle;
     struct tx_segment *s;
     int index = __builtin_ffs((int)(~h->segments & ((1u << CHAN_SEGMENT_COUNT) - 1))) - 1;
-    int failed = index < 0
-                     ? -EAGAIN
-                     : tx_segment_create(conn->control->resources, h->serial, request->arg64, &s);
+    int failed = index < 0 ? -EAGAIN
+                           : tx_segment_create(conn->control->resources, h->serial, request->arg64,
+                                               request->arg & CTL_TX_STAYS, &s);
     if (failed) {
         connection_result(conn, request_error(failed));
         return;

@@ -35,6 +35,7 @@ void resources_close(struct resources *r)
     while (r->segments)
         tx_segment_destroy(r, r->segments);
     INVARIANT(r->tx_bytes == 0 && r->tx_large_bytes == 0 && r->segment_count == 0); /* M1 */
+    INVARIANT(r->tx_stay_bytes == 0 && r->tx_own_bytes == 0);
     INVARIANT(r->channel_count == 0 && r->channel_bytes == 0);
     zcb_arena_destroy(&r->core_page);
     zcb_arena_destroy(&r->rx);
@@ -125,6 +126,42 @@ static int may_have(const struct resources *r, uint32_t owner, uint64_t bytes)
     return 0;
 }
 
+uint64_t tx_own_bytes_max(const struct resources *r)
+{
+    return (uint64_t)r->config->clients_max * CONFIG_TX_OWN_BYTES;
+}
+
+/* M6 */
+static int may_have_own(const struct resources *r, uint32_t owner, uint64_t bytes)
+{
+    for (const struct tx_segment *s = r->segments; s; s = s->next)
+        if (s->owner == owner && s->own)
+            return -EAGAIN;
+    return r->tx_own_bytes + bytes <= tx_own_bytes_max(r) ? 0 : -EAGAIN;
+}
+
+/* M5 */
+static int may_keep(const struct resources *r, uint32_t owner, uint64_t bytes)
+{
+    uint64_t left =
+        align_up(r->config->message_bytes_max, CHAN_PAGE_BYTES) + CONFIG_TX_RESERVE_BYTES;
+    if (r->tx_stay_bytes + bytes + left > r->config->tx_total_bytes)
+        return -EAGAIN;
+    return may_have(r, owner, bytes);
+}
+
+/* What of its wish the client gets: the pool's, or a smaller one of its own. */
+static int grant(const struct resources *r, struct tx_segment *s, uint64_t *bytes)
+{
+    if (!s->stays)
+        return may_have(r, s->owner, *bytes);
+    if (may_keep(r, s->owner, *bytes) == 0)
+        return 0;
+    s->own = true;
+    *bytes = min_u64(*bytes, CONFIG_TX_OWN_BYTES);
+    return may_have_own(r, s->owner, *bytes);
+}
+
 static uint32_t next_id(struct resources *r)
 {
     do
@@ -145,30 +182,39 @@ static int reopen_for_reading(int fd)
 static void count_segment(struct resources *r, const struct tx_segment *s, int sign)
 {
     uint64_t bytes = s->arena.bytes;
+    uint64_t change = sign > 0 ? bytes : -bytes;
     r->segment_count += (uint32_t)sign;
-    r->tx_bytes += sign > 0 ? bytes : -bytes;
+    if (s->own) {
+        r->tx_own_bytes += change;
+        return;
+    }
+    r->tx_bytes += change;
     if (bytes > CONFIG_TX_LARGE_BYTES)
-        r->tx_large_bytes += sign > 0 ? bytes : -bytes;
+        r->tx_large_bytes += change;
+    if (s->stays)
+        r->tx_stay_bytes += change;
 }
 
-int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, struct tx_segment **out)
+int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, bool stays,
+                      struct tx_segment **out)
 {
     if (bytes == 0)
         return -EINVAL;
     if (bytes > UINT32_MAX) /* offsets have 32 bits */
         return -EFBIG;
     bytes = align_up(bytes, CHAN_PAGE_BYTES);
-    int failed = may_have(r, owner, bytes);
-    if (failed)
-        return failed;
     struct tx_segment *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
+    s->owner = owner;
+    s->stays = stays;
+    int failed = grant(r, s, &bytes);
+    if (failed)
+        goto free_segment;
     failed = zcb_arena_create(&s->arena, "synchrotron-tx", bytes, next_id(r), ZCB_PAGES_SMALL,
                               ZCB_WRITER_PEER);
     if (failed)
         goto free_segment;
-    s->owner = owner;
     s->write_fd = s->arena.fd;
     s->arena.fd = reopen_for_reading(s->write_fd);
     if (s->arena.fd < 0) {

@@ -8,14 +8,19 @@
  *
  * Knows:      arena ids, budgets, descriptors.
  * Knows not:  requests, and when the core lets go of something: its caller says so.
- * Invariants: M1  tx_bytes is the sum over all segments, drained or not, of living clients or dead,
- *                 and never over config.tx_total_bytes
+ * Invariants: M1  tx_bytes is the sum over all segments but own ones, drained or not, of living
+ *                 clients or dead, and never over config.tx_total_bytes
  *             M2  segments over CONFIG_TX_LARGE_BYTES leave CONFIG_TX_RESERVE_BYTES of that to the
  *                 small ones, and so does each client alone: one with a large message, or many
  *                 segments, does not silence the others
  *             M3  a descriptor that a client gets of a segment it does not own cannot be mapped
  *                 writable: it was opened for reading only
  *             M4  an arena id is not used again while an arena has it
+ *             M5  segments that stay leave room in config.tx_total_bytes for the largest message
+ *                 and the reserve; a client that comes too late for such a one has a small one of
+ *                 its own. So clients that are idle keep nobody from sending
+ *             M6  own segments are CONFIG_TX_OWN_BYTES for each possible client at the most, those
+ *                 of dead ones included
  * Thread:     control thread
  */
 
@@ -29,6 +34,7 @@ struct tx_segment {
     uint32_t owner;       /* serial of the client it was made for */
     uint32_t slot, index; /* where its client has it; the caller's to fill and to read */
     int write_fd;         /* to be passed to its client once, then closed: -1 */
+    bool stays, own;
 };
 
 /* The regions of one handle. */
@@ -45,7 +51,7 @@ struct resources {
     struct tx_segment *segments;
     uint32_t last_id;
     uint32_t segment_count, channel_count;
-    uint64_t tx_bytes, tx_large_bytes, channel_bytes;
+    uint64_t tx_bytes, tx_large_bytes, tx_stay_bytes, tx_own_bytes, channel_bytes;
 };
 
 enum { ARENA_ID_RX = 1, ARENA_ID_CORE = 2, ARENA_ID_CHANNEL = 3 };
@@ -61,12 +67,15 @@ void channel_passed(struct channel *channel);
 void channel_destroy(struct resources *r, struct channel *channel);
 
 /**
- * A TX segment of at least `bytes` bytes for the client `owner`.
+ * A TX segment of at least `bytes` bytes for the client `owner`; less when it stays (M5).
  *
  * Errors:  -EINVAL 0 bytes; -EFBIG more than any client may ever have; -EAGAIN others have it now;
  *          -ENOMEM, -EMFILE, -ENFILE the system refuses
  */
-int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, struct tx_segment **out);
+int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, bool stays,
+                      struct tx_segment **out);
+/* The most that own segments may have together. */
+uint64_t tx_own_bytes_max(const struct resources *r);
 void tx_segment_passed(struct tx_segment *segment);
 struct tx_segment *tx_segment_find(const struct resources *r, uint32_t arena_id);
 void tx_segment_destroy(struct resources *r, struct tx_segment *segment);

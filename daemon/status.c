@@ -251,7 +251,8 @@ static json_t *memory_object(const struct control *c, const struct core_status *
     set_number(rx, "page_bytes", r->rx.page_bytes);
     json_object_set_new(memory, "rx", rx);
     json_object_set_new(memory, "tx_segments",
-                        part_object(r->tx_bytes, r->segment_count, c->config->tx_total_bytes));
+                        part_object(r->tx_bytes + r->tx_own_bytes, r->segment_count,
+                                    c->config->tx_total_bytes + tx_own_bytes_max(r)));
     json_object_set_new(memory, "channels", part_object(r->channel_bytes, r->channel_count, 0));
     json_object_set_new(memory, "core_page", part_object(r->core_page.bytes, 1, 0));
     /* The heads' slots are part of what the core has for itself. */
@@ -265,7 +266,7 @@ static json_t *memory_object(const struct control *c, const struct core_status *
     json_object_set_new(memory, "core_private", private);
     json_object_set_new(memory, "control_private", part_object(control_bytes(c), 1, 0));
     set_number(memory, "total_bytes",
-               r->rx.bytes + r->tx_bytes + r->channel_bytes + r->core_page.bytes +
+               r->rx.bytes + r->tx_bytes + r->tx_own_bytes + r->channel_bytes + r->core_page.bytes +
                    s->private_bytes + control_bytes(c));
     set_number(memory, "rss_bytes", resident_bytes());
     return memory;

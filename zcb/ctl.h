@@ -36,7 +36,8 @@ enum ctl_type {
     CTL_MEMBERS = 4,  /* name -> ctl_members */
     CTL_ITERATE = 5,  /* name, arg = cpg_iteration_type_t -> arg = entry count, arg64 = bytes; fd: a
                          memfd of struct ctl_iteration_entry[], none when empty */
-    CTL_TX_GET = 6,   /* arg64 = bytes wanted -> arg = segment index, arg64 = bytes got, arena id;
+    CTL_TX_GET = 6,   /* arg64 = bytes wanted, arg = CTL_TX_STAYS or 0 -> arg = segment index,
+                         arg64 = bytes got, arena id;
                          fd: the TX arena */
     CTL_TX_PUT = 7,   /* arg = segment index: not needed any more; freed when drained */
     CTL_MAP = 8,      /* arg = arena id -> arg64 = bytes; fd: the arena, to be mapped read-only */
@@ -58,6 +59,8 @@ struct ctl_request {
 enum { CTL_HELLO_FIRST_RING = 1 << 0 }; /* CTL_HELLO arg: CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF */
 enum { CTL_HELLO_WANT_RINGS = 1 << 1 }; /* CTL_HELLO arg: the handle has a ring callback */
 enum { CTL_HELLO_ADMIN = 1 << 2 }; /* CTL_HELLO arg: status only, no channel and no descriptors */
+
+enum { CTL_TX_STAYS = 1 << 0 }; /* CTL_TX_GET arg: kept for good, so less may be given */
 
 struct ctl_hello {
     uint32_t nodeid;

@@ -414,6 +414,29 @@ Test(control, M1_all_segments_together_have_a_bound)
         client_close(&client[i]);
 }
 
+Test(control, M5_what_idle_clients_keep_leaves_room_for_the_largest_message)
+{
+    enum { KIB = 1 << 10, CLIENTS = 40, FIRST = 8, WISH = 512 * KIB, OWN = CONFIG_TX_OWN_BYTES };
+    struct client client[CLIENTS], large = welcome();
+    for (int i = 0; i < CLIENTS; i++) {
+        client[i] = welcome();
+        cr_assert(eq(int, client_do(&client[i], CTL_TX_GET, CTL_TX_STAYS, WISH), CS_OK));
+        cr_assert(eq(u64, client[i].answer.arg64, i < FIRST ? WISH : OWN));
+    }
+    cr_assert(eq(int, client_do(&large, CTL_TX_GET, 0, 32 << 20), CS_OK));
+    cr_assert(eq(int, client_do(&client[0], CTL_TX_GET, 0, 5120 * KIB), CS_ERR_TRY_AGAIN));
+    cr_assert(eq(int, client_do(&client[0], CTL_TX_GET, 0, 1024 * KIB), CS_OK));
+    /* M6: one of its own is all that a client gets besides. */
+    cr_assert(
+        eq(int, client_do(&client[CLIENTS - 1], CTL_TX_GET, CTL_TX_STAYS, OWN), CS_ERR_TRY_AGAIN));
+    cr_assert(eq(int,
+                 client_do(&client[CLIENTS - 1], CTL_TX_PUT, client[CLIENTS - 1].answer.arg, 0),
+                 CS_OK));
+    for (int i = 0; i < CLIENTS; i++)
+        client_close(&client[i]);
+    client_close(&large);
+}
+
 Test(control, M1_a_client_has_so_many_segments_and_its_death_gives_them_back)
 {
     struct client client = welcome();

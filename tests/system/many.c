@@ -90,6 +90,18 @@ static void expect_own_things(const struct loop *loop)
     }
 }
 
+/* What the idle ones keep must not stand in the way of the largest message (the word says). */
+static void send_largest(struct member *m, size_t size)
+{
+    char *bytes = calloc(1, size);
+    CHECK(bytes);
+    for (int i = 0; i < 2; i++) {
+        CHECK(TAKEN(send_bytes(m->handle, bytes, size)) == CS_OK);
+        member_see(m, atomic_load(&m->count) + 1);
+    }
+    free(bytes);
+}
+
 CASE(H1_many_handles_in_one_loop)
 {
     struct loop loop = { .count = atoi(probe_word(0)) };
@@ -101,6 +113,7 @@ CASE(H1_many_handles_in_one_loop)
         send_all(&loop, round);
     run_until(&loop, 1 + ROUNDS);
     expect_own_things(&loop);
+    send_largest(&loop.member[0], strtoull(probe_word(1), NULL, 10));
     probe_say("sent");
     probe_hear();
     for (int i = 0; i < loop.count; i += 2) /* the others go with the process */
