@@ -83,6 +83,18 @@ static bool commit_wanted(const struct ring *r, struct ring_id id, struct node_s
            set_equal(memb, set_minus(r->gather.my_proc_set, r->gather.my_fail_set));
 }
 
+/* A representative so far ahead gets us step by step; its commit token is repeated, and so is all
+ * that led to it. */
+static void ring_seq_climb(struct ring *r)
+{
+    uint64_t seq = r->ring_seq_mine + RING_SEQ_LEAP;
+    if (seq > r->persisted)
+        ring_seq_want(r, seq);
+    else
+        r->ring_seq_mine = seq;
+    r->stats.rx_stale++;
+}
+
 void commit_receive(struct ring *r, const struct wire_commit *commit)
 {
     struct ring_id id = wire_ring_id(&commit->head);
@@ -98,6 +110,10 @@ void commit_receive(struct ring *r, const struct wire_commit *commit)
     if (id.seq >= UINT64_MAX / 2 || !commit_wanted(r, id, memb) ||
         r->install.phase != INSTALL_NONE) {
         r->stats.rx_stale++;
+        return;
+    }
+    if (id.seq - r->ring_seq_mine > RING_SEQ_LEAP + RING_SEQ_STEP) {
+        ring_seq_climb(r);
         return;
     }
     if (id.seq > r->persisted) {

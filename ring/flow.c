@@ -38,6 +38,23 @@ static void flow_derive(struct ring *r)
     }
 }
 
+static uint32_t less(uint64_t from, uint64_t take)
+{
+    return from > take ? (uint32_t)min_u64(from - take, UINT32_MAX) : 0;
+}
+
+/*
+ * Each member takes from fcc what it added itself, so what nobody added would stay for ever, and
+ * could stop everybody. What the others sent has got places since we were last visited; what they
+ * sent again while nothing is asked for any more is not worth counting.
+ */
+void flow_judge(const struct ring *r, struct token *t)
+{
+    uint64_t most = less(t->seq, r->shown_seq) + (uint64_t)r->my_sent;
+    if (t->rtr_count == 0)
+        t->fcc = (uint32_t)min_u64(t->fcc, most);
+}
+
 void flow_tune(struct ring *r, const struct token *t)
 {
     if (r->config.window_frames)
@@ -54,11 +71,6 @@ void flow_tune(struct ring *r, const struct token *t)
             r->window_frames += 2;
     }
     flow_derive(r);
-}
-
-static uint32_t less(uint64_t from, uint64_t take)
-{
-    return from > take ? (uint32_t)min_u64(from - take, UINT32_MAX) : 0;
 }
 
 /* What the ring's frames and ours leave, whatever waits. */

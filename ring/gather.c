@@ -224,7 +224,7 @@ static void join_merge(struct ring *r, const struct wire_join *join, int from)
     set_add(&g->heard, from);
     g->join_proc[from] = proc;
     g->join_fail[from] = fail;
-    g->join_ring_seq[from] = join->head.ring_seq;
+    g->join_ring_seq[from] = min_u64(join->head.ring_seq, r->ring_seq_mine + RING_SEQ_LEAP);
     g->join_has_ring[from] = join->head.ring_rep != NODE_NONE;
 
     add_heard_of(r, set_of(from));

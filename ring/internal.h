@@ -45,6 +45,9 @@ enum {
 static_assert((RING_WINDOW_MAX & WINDOW_MASK) == 0, "slots are found by mask");
 static_assert(WINDOW_FRAMES_MOST <= RING_WINDOW_MAX / 4, "what is on its way fits every window");
 
+/* Others move our ring sequence by no more than this at once: so no frame takes it to its end. */
+#define RING_SEQ_LEAP (UINT64_C(1) << 32)
+
 /* Frames of one ring by their place. */
 struct window {
     uint64_t low;            /* all up to here have been let go */
@@ -297,6 +300,7 @@ void rtr_fill(struct ring *r, struct token *t);
 
 /* flow.c */
 void flow_reset(struct ring *r);
+void flow_judge(const struct ring *r, struct token *t);
 void flow_tune(struct ring *r, const struct token *t);
 uint32_t flow_allow(const struct ring *r, const struct token *t, uint32_t backlog);
 uint32_t flow_allow_recovery(const struct ring *r, const struct token *t);

@@ -197,6 +197,13 @@ static void call_end(struct ring *r)
     r->out = NULL;
 }
 
+/* It could not be sent again in recovery, which it would hold up for ever. */
+static bool too_large(const struct ring *r, const struct wire_head *head)
+{
+    uint32_t most = r->config.frame_bytes_max;
+    return head->frame_bytes > (head->type == WIRE_DATA ? most - WIRE_RECOVERY_EXTRA_BYTES : most);
+}
+
 /* Count what cannot be used; true: look at it. */
 static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_view *view)
 {
@@ -212,6 +219,10 @@ static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_vi
         return false;
     case WIRE_OK:
         break;
+    }
+    if (too_large(r, view->head)) {
+        r->stats.rx_malformed++;
+        return false;
     }
     int from = ring_node_index(r, view->head->sender);
     if (from < 0) {

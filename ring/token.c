@@ -66,7 +66,8 @@ static void token_update_aru(struct token *t, const struct ring *r)
 {
     uint64_t my_aru = r->cur->my_aru;
     INVARIANT(my_aru <= t->seq); /* T1 */
-    if (my_aru < t->aru || t->aru_id == r->config.node_id || t->aru_id == NODE_NONE) {
+    bool nobodys = !configuration_has(r, &r->my_ring, t->aru_id);
+    if (my_aru < t->aru || t->aru_id == r->config.node_id || nobodys) {
         t->aru = my_aru;
         t->aru_id = t->aru == t->seq ? NODE_NONE : r->config.node_id;
     }
@@ -214,6 +215,8 @@ void token_visit(struct ring *r, bool may_park)
     flow_update(r, t, sent + resent, backlog);
     bool quiet = sent + resent == 0 && !asked && visit_quiet(r, t);
     t->quiet = quiet ? min_u32(t->quiet, UINT32_MAX / 2) + 1 : 0;
+    if (t->quiet >= (uint32_t)r->my_ring.count)
+        t->backlog = 0; /* nobody has any, whatever it says */
     r->shown_seq = t->seq;
     if (stuck(r, t))
         gather_enter(r, recovery ? RING_REASON_RECOVERY_LOST : RING_REASON_TOKEN_LOST);
@@ -276,13 +279,15 @@ void token_receive(struct ring *r, const struct wire_token *wire)
             send_park(r);
         return;
     }
-    if (wire->seq < r->cur->high_seq || wire->token_seq >= UINT64_MAX / 2 ||
+    /* While it rests here nobody has a newer one. */
+    if (r->parked_here || wire->seq < r->cur->high_seq || wire->token_seq >= UINT64_MAX / 2 ||
         wire->seq >= UINT64_MAX / 2) {
         r->stats.rx_malformed++;
         return;
     }
     rotation_measure(r);
     token_load(&r->token, wire);
+    flow_judge(r, &r->token);
     r->my_token_seq = wire->token_seq;
     r->parked_by = NODE_NONE;
     timer_off(r, TIMER_RESEND);
