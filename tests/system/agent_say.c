@@ -64,6 +64,7 @@ void say_flush(struct agent *agent, bool wait)
             exit(1); /* nobody listens any more */
         }
     }
-    memmove(s->text, s->text + at, s->used - at);
+    if (at > 0)
+        memmove(s->text, s->text + at, s->used - at);
     s->used -= at;
 }

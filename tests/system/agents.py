@@ -263,12 +263,15 @@ class Agent:
         self.reader.join(5)
 
     def close(self):
+        """Ends it, whatever it does; returns what it said on standard error."""
         if self.process.poll() is None:
             self.process.send_signal(SIGCONT)
         self.kill()
         self.process.stdin.close()
         self.process.stdout.close()
+        said = self.errors()
         self.stderr.close()
+        return said
 
 
 def changes(event):

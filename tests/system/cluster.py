@@ -22,6 +22,7 @@ DAEMON = os.path.join(BUILD, "daemon/synchrotrond")
 CLI = os.path.join(BUILD, "cli/synchrotron")
 CLIENT = os.path.join(BUILD, "client")
 LOG_SHOWN = 4000  # characters of a log in a failure
+BROKEN = ("Sanitizer", "runtime error", "invariant broken")
 
 
 class Cluster:
@@ -167,9 +168,9 @@ class Cluster:
         self.net.heal(*nodes)
 
     def close(self, checks=True):
-        codes = {}
+        codes, said = {}, {}
         for agent in self.agents:
-            agent.close()
+            said[f"{agent}"] = agent.close()
         for daemon in self.daemons.values():
             if daemon.poll() is None:
                 daemon.send_signal(signal.SIGCONT)
@@ -183,12 +184,13 @@ class Cluster:
         if self.net:
             self.net.close()
             logs = {i: self.log(i) for i in self.net.names}
+            said.update({f"node {i}": log for i, log in logs.items()})
         shutil.rmtree(self.folder, ignore_errors=True)
         if checks:
             for i, code in codes.items():
                 assert code == 0, f"daemon {i} ended with {code}:\n{logs[i][-LOG_SHOWN:]}"
-            for i, log in logs.items():
-                assert "Sanitizer" not in log and "invariant broken" not in log, f"node {i}: {log[-6000:]}"
+            for who, text in said.items():
+                assert not any(word in text for word in BROKEN), f"{who}: {text[-6000:]}"
 
     def __enter__(self):
         return self
