@@ -73,9 +73,11 @@ def test_D1_D2_one_order_for_programs_of_both_builds(three):
     floods = [(agent, agent.flood(f"f{i}", 400, "r3000")) for i, agent in enumerate(agents)]
     for agent, flood in floods:
         assert agent.answer(flood)["sent"] == 400
-    agents[0].send("last")
+    for i, agent in enumerate(agents):
+        agent.send(f"last{i}")  # behind its flood, but not behind those of others
     for agent in agents:
-        agent.wait_label("last")
+        for i in range(len(agents)):
+            agent.wait_label(f"last{i}")
         assert not agent.errors(), agent.errors()
     histories = check_all(agents)
-    assert {len(messages(found)) for found in histories.values()} == {400 * len(agents) + 1}
+    assert {len(messages(found)) for found in histories.values()} == {401 * len(agents)}
