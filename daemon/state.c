@@ -80,9 +80,27 @@ static int replace(const struct state *state, int directory, const char *text)
     return failed;
 }
 
+/* S3: a directory and a file in it take two. */
+static void spare_descriptors(struct state *state)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(state->spare_fd); i++)
+        if (state->spare_fd[i] <= 0)
+            state->spare_fd[i] = fcntl(state->lock_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void use_descriptors(struct state *state)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(state->spare_fd); i++) {
+        if (state->spare_fd[i] > 0)
+            close(state->spare_fd[i]);
+        state->spare_fd[i] = -1;
+    }
+}
+
 static int save(struct state *state)
 {
     char text[STATE_TEXT_BYTES];
+    use_descriptors(state);
     int directory = open(state->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = directory < 0 ? -errno : 0;
     state_format(state, text, sizeof(text));
@@ -90,6 +108,7 @@ static int save(struct state *state)
         failed = replace(state, directory, text);
     if (directory >= 0)
         close(directory);
+    spare_descriptors(state);
     state->failing = -failed;
     return failed;
 }
@@ -147,6 +166,7 @@ static int lock(struct state *state, const struct config *config, char *why, siz
 
 void state_close(struct state *state)
 {
+    use_descriptors(state);
     close(state->lock_fd);
 }
 

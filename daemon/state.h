@@ -13,6 +13,8 @@
  *
  * Invariants: S1  a ring seq that was answered as written is read again after any crash
  *             S2  the numbers never go back
+ *             S3  clients that leave us no descriptor do not keep us from writing: the ring waits
+ *                 for it
  * Thread:     control thread; calls wait for the disk
  */
 
@@ -22,6 +24,7 @@ struct state {
     char directory[CONFIG_PATH_BYTES];
     char name[48], name_new[56];
     int lock_fd;
+    int spare_fd[2]; /* make room for a write (S3); not above 0: none */
     uint64_t ring_seq;
     uint64_t starts;
     uint64_t incarnation; /* differs between starts also when starts could not be written */

@@ -183,3 +183,34 @@ Test(state, what_is_written_is_what_is_read)
     for (int i = 0; i < bytes; i++)
         cr_assert(not(state_parse(&b, text, (size_t)i)), "a torn file of %d bytes", i);
 }
+
+/* Take every descriptor there is; returns how many. */
+static int take_all(int *fd, int room)
+{
+    int count = 0;
+    while (count < room && (fd[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        count++;
+    return count;
+}
+
+Test(state, S3_it_is_written_when_clients_have_left_no_descriptor)
+{
+    struct state a;
+    int fd[64];
+    struct rlimit limit;
+    cr_assert(eq(int, state_open(&a, &config, why, sizeof(why)), 0), "%s", why);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 40;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int count = take_all(fd, 64);
+    cr_assert(lt(int, count, 64));
+    for (uint64_t seq = 1000; seq < 1010; seq++)
+        cr_expect(eq(int, state_reserve(&a, seq), 0));
+    int before = count;
+    while (count > 0)
+        close(fd[--count]);
+    state_close(&a);
+    cr_assert(eq(int, take_all(fd, 64), before + 3)); /* the lock, and what was kept back */
+    while (before + 3 > count)
+        close(fd[count++]);
+}
