@@ -3,8 +3,11 @@
  * race.c - the race for the descriptor (F2 to F4): a consumer that polls and dispatches one event a
  * wake, as pacemaker's main loop does, against producers at random pace.
  *
- *   race SECONDS SEED RUNTIME_DIR...   a producer process at each of these services, the consumer
- *                                      and a thread that sends on its handle at the first of them
+ *   race SECONDS SEED PID RUNTIME_DIR...
+ *
+ * A producer process at each of these services; at the first of them the consumer, and a thread
+ * that sends on its handle. PID is that service: it and the consumer are stopped for moments at any
+ * instruction, by a process that does nothing else, every other second.
  *
  * Time goes in rounds. In a round a random choice of producers sends a few messages in bursts and
  * with gaps of 0 to 3 ms; then all are quiet until the consumer has everything and is back in its
@@ -46,6 +49,8 @@ enum {
     LARGE_BYTES = 120000,
     LARGE_ONE_IN = 400,
     STUCK_SECONDS_MAX = 20,
+    JOLT_PAUSE_US_MAX = 700,
+    JOLT_US_MAX = 250,
     NS_A_MS = 1000000,
 };
 #define NS_A_SECOND UINT64_C(1000000000)
@@ -66,7 +71,7 @@ struct race {
     _Atomic bool over;
     _Atomic int ready;
     _Atomic int where; /* the consumer's */
-    _Atomic uint64_t where_since_ns, dispatches, longest_ns, level_checks;
+    _Atomic uint64_t where_since_ns, dispatches, longest_ns, level_checks, jolts;
     int producer_count;
     struct producer producer[PRODUCERS_MAX];
 };
@@ -180,6 +185,24 @@ static void producer_main(struct race *race, struct producer *p)
     cpg_finalize(p->handle);
     pthread_join(drain, NULL);
     exit(0);
+}
+
+/* What the scheduler does to everybody now and then, often: between two instructions there is time
+ * for all that the other side may do. */
+static void jolt_main(struct race *race, uint64_t seed, pid_t service, pid_t consumer)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (!atomic_load(&race->over)) {
+        pid_t victim = draw(&seed, 3) ? service : consumer;
+        nap_us(draw(&seed, JOLT_PAUSE_US_MAX));
+        if (now_ns() / NS_A_SECOND % 2 == 0)
+            continue;
+        kill(victim, SIGSTOP);
+        nap_us(draw(&seed, JOLT_US_MAX));
+        kill(victim, SIGCONT);
+        atomic_fetch_add(&race->jolts, 1);
+    }
+    _exit(0);
 }
 
 /* The consumer */
@@ -369,7 +392,7 @@ static struct race *race_create(uint64_t seed, char **dirs, int dir_count)
     struct race *race =
         mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (race == MAP_FAILED || dir_count < 1 || dir_count >= PRODUCERS_MAX)
-        fail("race SECONDS SEED RUNTIME_DIR...");
+        fail("race SECONDS SEED PID RUNTIME_DIR...");
     race->producer_count = dir_count + 1;
     sem_init(&race->done, 1, 0);
     for (int i = 0; i < race->producer_count; i++) {
@@ -381,21 +404,39 @@ static struct race *race_create(uint64_t seed, char **dirs, int dir_count)
     return race;
 }
 
+static int start_processes(struct race *race, uint64_t seed, pid_t service, pid_t *pids)
+{
+    int count = 0;
+    pid_t consumer = getpid();
+    for (; count < race->producer_count - 1; count++)
+        if ((pids[count] = fork()) == 0)
+            producer_main(race, &race->producer[count]);
+    if ((pids[count++] = fork()) == 0)
+        jolt_main(race, seed, service, consumer);
+    while (atomic_load(&race->ready) < race->producer_count - 1)
+        nap_us(1000);
+    return count;
+}
+
+static void report(struct race *race, uint64_t rounds)
+{
+    printf("{\"rounds\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"dispatches\":%" PRIu64
+           ",\"longest_us\":%" PRIu64 ",\"level_checks\":%" PRIu64 ",\"jolts\":%" PRIu64 "}\n",
+           rounds, atomic_load(&race->received), atomic_load(&race->dispatches),
+           atomic_load(&race->longest_ns) / 1000, atomic_load(&race->level_checks),
+           atomic_load(&race->jolts));
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seconds = argc > 3 ? strtoull(argv[1], NULL, 10) : 0;
-    uint64_t seed = argc > 3 ? strtoull(argv[2], NULL, 10) : 0;
-    struct race *race = race_create(seed, argv + 3, argc - 3);
-    int processes = race->producer_count - 1;
+    uint64_t seconds = argc > 4 ? strtoull(argv[1], NULL, 10) : 0;
+    uint64_t seed = argc > 4 ? strtoull(argv[2], NULL, 10) : 0;
+    struct race *race = race_create(seed, argv + 4, argc - 4);
     pid_t pids[PRODUCERS_MAX];
-    for (int i = 0; i < processes; i++)
-        if ((pids[i] = fork()) == 0)
-            producer_main(race, &race->producer[i]);
-    while (atomic_load(&race->ready) < processes)
-        nap_us(1000);
+    int processes = start_processes(race, seed, atoi(argv[3]), pids);
 
     struct consumer c = { .race = race, .seed = seed };
-    struct producer *own = &race->producer[processes];
+    struct producer *own = &race->producer[race->producer_count - 1];
     pthread_t consumer, sender;
     start_consumer(&c, race->producer[0].runtime_dir);
     own->handle = c.handle;
@@ -408,9 +449,6 @@ int main(int argc, char **argv)
     pthread_join(sender, NULL);
     pthread_join(consumer, NULL);
     must(cpg_finalize(c.handle), "cpg_finalize");
-    printf("{\"rounds\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"dispatches\":%" PRIu64
-           ",\"longest_us\":%" PRIu64 ",\"level_checks\":%" PRIu64 "}\n",
-           rounds, atomic_load(&race->received), atomic_load(&race->dispatches),
-           atomic_load(&race->longest_ns) / 1000, atomic_load(&race->level_checks));
+    report(race, rounds);
     return failed != 0;
 }

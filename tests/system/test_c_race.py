@@ -1,24 +1,38 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The race for the descriptor (F2 to F4) for a minute; SYNCHROTRON_RACE_SECONDS says otherwise, and
-SYNCHROTRON_TEST_SEED repeats its draws."""
+"""The race for the descriptor (F2 to F4) for a minute, and for some seconds with the accesses of the
+wake words pulled apart, by which rare interleavings become common. SYNCHROTRON_RACE_SECONDS says
+otherwise, and SYNCHROTRON_TEST_SEED repeats the draws."""
 
 import json
 import os
 import random
 
-from c_programs import run_case, sanitized
-from cluster import LIMIT
+from c_programs import binary, run_case, sanitized
+from cluster import LIMIT, Cluster
 
 SECONDS = int(os.environ.get("SYNCHROTRON_RACE_SECONDS", "15" if sanitized() else "60"))
 
 
-def test_F2_F3_F4_poll_and_one_dispatch_never_wait_and_never_miss(make_cluster):
-    cluster = make_cluster(3, network="loopback")
+class LateCluster(Cluster):
+    def command(self, i):
+        return [binary("late_synchrotrond"), *super().command(i)[1:]]
+
+
+def race(cluster, program, seconds):
     seed = int(os.environ.get("SYNCHROTRON_TEST_SEED", random.randrange(1 << 32)))
     print(f"seed {seed}")
-    said = run_case(cluster, 1, "race", SECONDS, seed, *(cluster.path(f"run{i}") for i in (1, 2)),
-                    limit=SECONDS + LIMIT)
+    said = run_case(cluster, 1, program, seconds, seed, cluster.pid(1), *(cluster.path(f"run{i}") for i in (1, 2)),
+                    limit=seconds + LIMIT)
     print(said)
     counts = json.loads(said)
-    assert counts["rounds"] > 10 * SECONDS, f"too few rounds to be a race: {counts}"
-    assert counts["dispatches"] > 30 * SECONDS, counts
+    assert counts["rounds"] > 10 * seconds, f"too few rounds to be a race: {counts}"
+    assert counts["dispatches"] > 30 * seconds, counts
+
+
+def test_F2_F3_F4_poll_and_one_dispatch_never_wait_and_never_miss(make_cluster):
+    race(make_cluster(3, network="loopback"), "race", SECONDS)
+
+
+def test_F2_F3_F4_with_the_wake_words_pulled_apart():
+    with LateCluster(2, network="loopback") as cluster:
+        race(cluster, "late_race", 2 + SECONDS // 6)
