@@ -52,6 +52,12 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
     case RING_TRACE_PERSIST:
         snprintf(text, bytes, "ring: waits for ring seq %" PRIu64 " to reach the disk", t->a);
         return LOG_DEBUG;
+    case RING_TRACE_IMPOSTOR:
+        snprintf(text, bytes,
+                 "ring: the daemon at the address of node %" PRIu64 " says it is node %" PRIu64
+                 ": not heard; correct the node id there, or the address in the list of nodes",
+                 t->a, t->b);
+        return LOG_WARNING;
     }
     snprintf(text, bytes, "ring: event %u", t->kind);
     return LOG_DEBUG;

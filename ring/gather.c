@@ -15,7 +15,7 @@
  * others that are configured, so that nodes started together form one ring.
  */
 
-enum { FORM_MOST_MS = 100, JOIN_GAP_US = 500 };
+enum { FORM_MOST_MS = 100, JOIN_GAP_US = 500, REFUSED_DOUBLINGS = 8 };
 
 static struct node_set gather_members(const struct ring *r)
 {
@@ -254,6 +254,8 @@ static bool refused(struct ring *r, const struct wire_join *join, int from)
         return false;
     r->stats.rx_version += version;
     r->stats.rx_frame_size += !version;
+    /* Its beacons need not make us gather again; another start of it says another JOIN. */
+    r->shunned_ns[from] = r->now_ns + (r->config.detect_ns << REFUSED_DOUBLINGS);
     if (r->incarnation[from] != join->incarnation) {
         uint64_t theirs = version ? join->version_high : join->frame_bytes_max;
         uint64_t ours = version ? WIRE_VERSION_HIGH : r->config.frame_bytes_max;

@@ -162,6 +162,7 @@ struct ring {
     struct gather gather;
     uint64_t alive_ns[NODE_COUNT_MAX];    /* last sign of life */
     uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
+    uint64_t impostor;                    /* incarnation of the last one that was told */
     uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
     uint64_t departed_ns[NODE_COUNT_MAX]; /* and when */
     struct node_set courted;              /* strangers for whose sake we gather */

@@ -93,7 +93,8 @@ static void strangers_judge(struct ring *r)
         }
         uint32_t doublings = min_u32(r->refusals[i]++, REFUSALS_MOST);
         if (doublings > 0) /* once is an accident */
-            r->shunned_ns[i] = r->now_ns + (r->config.detect_ns << doublings);
+            r->shunned_ns[i] =
+                max_u64(r->shunned_ns[i], r->now_ns + (r->config.detect_ns << doublings));
     }
     r->courted = (struct node_set){ { 0 } };
 }

@@ -204,6 +204,25 @@ static bool too_large(const struct ring *r, const struct wire_head *head)
     return head->frame_bytes > (head->type == WIRE_DATA ? most - WIRE_RECOVERY_EXTRA_BYTES : most);
 }
 
+/* Do others send it again for its sender? */
+static bool passed_on(const struct wire_head *head)
+{
+    return head->type == WIRE_DATA || head->type == WIRE_RECOVERY || head->type == WIRE_INFO;
+}
+
+/* Two go by one id. Who is not where the others have it would only disturb the one who is. */
+static bool impostor(struct ring *r, const struct zcb *frame, const struct wire_view *view)
+{
+    uint32_t claims = view->head->sender;
+    if (passed_on(view->head) || frame->from == NODE_NONE || frame->from == claims)
+        return false;
+    if (view->head->type == WIRE_JOIN && view->join->incarnation != r->impostor) {
+        r->impostor = view->join->incarnation;
+        ring_trace_add(r, RING_TRACE_IMPOSTOR, frame->from, claims, 0);
+    }
+    return true;
+}
+
 /* Count what cannot be used; true: look at it. */
 static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_view *view)
 {
@@ -225,14 +244,12 @@ static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_vi
         return false;
     }
     int from = ring_node_index(r, view->head->sender);
-    if (from < 0) {
+    if (from < 0 || impostor(r, frame, view)) {
         r->stats.rx_foreign++;
         return false;
     }
-    if (from == r->my_index) /* a frame of ours that somebody sent again, or our own echo */
-        return view->head->type == WIRE_DATA || view->head->type == WIRE_RECOVERY ||
-               view->head->type == WIRE_INFO;
-    return true;
+    /* Of ours: somebody sent it again, or it is an echo. */
+    return from != r->my_index || passed_on(view->head);
 }
 
 /* Frames that only their sender sends are a sign of its life. */

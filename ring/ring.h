@@ -150,6 +150,7 @@ enum ring_trace_kind {
     RING_TRACE_REFUSED,       /* a: node id, b: their value, c: ours: version or frame size */
     RING_TRACE_BULK_RESTART,  /* a: port */
     RING_TRACE_PERSIST,       /* a: seq waited for */
+    RING_TRACE_IMPOSTOR,      /* a: node whose address it has, b: node it says it is */
 };
 
 enum ring_reason {
