@@ -270,6 +270,12 @@ static bool join_fails_us(const struct ring *r, const struct wire_join *join)
     return set_has(known_ids(r, join->id + join->proc_count, join->fail_count), r->my_index);
 }
 
+/* It gathers for our sake, so it hears us: two that shun each other must not miss each other. */
+static bool join_counts_us_in(const struct ring *r, const struct wire_join *join)
+{
+    return set_has(known_ids(r, join->id, join->proc_count), r->my_index);
+}
+
 /*
  * It heard of somebody after it had agreed with us, so it will not take the commit token: sets only
  * grow while one gathers. Departure: we do not wait for the loss of that token.
@@ -326,7 +332,7 @@ void join_receive(struct ring *r, const struct wire_join *join)
         r->shunned_ns[from] = 0; /* another start, another chance */
     r->incarnation[from] = join->incarnation;
     bool stranger = r->state == RING_OPERATIONAL && !set_has(r->my_ring.memb, from);
-    if (stranger && !stranger_moves(r, from)) {
+    if (stranger && !stranger_moves(r, from) && !join_counts_us_in(r, join)) {
         r->stats.rx_foreign++;
         return;
     }

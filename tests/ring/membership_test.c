@@ -295,6 +295,21 @@ Test(partition, what_one_has_delivered_behind_a_gap_the_others_owe)
     }
 }
 
+/* Each has found the other deaf so often that it hardly tries any more. As soon as one does, the
+ * other hears from its JOIN that it is heard. */
+Test(partition, two_that_shun_each_other_meet)
+{
+    struct net *net = net_new_formed(20, 2);
+    for (int deaf = 0; deaf < 2; deaf++) {
+        net->deaf[0] = deaf ? 0 : 2;
+        net->deaf[1] = deaf ? 1 : 0;
+        net_run(net, 100 * net->detect_ns);
+    }
+    net_heal(net);
+    time_to(net, 3, 40 * net->detect_ns);
+    net_finish(net);
+}
+
 /* Keep a JOIN of the first formation. */
 static bool keep_join(struct net *net, int from, int to, const uint8_t *frame, uint32_t bytes)
 {
