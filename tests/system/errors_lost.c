@@ -47,11 +47,13 @@ CASE(S1_S2_the_table_once_more_when_the_service_is_lost)
     EXPECT_CS(cpg_iteration_next(it, &d), CS_ERR_BAD_HANDLE);
     EXPECT_CS(cpg_model_initialize(&h, CPG_MODEL_V1, NULL, NULL), CS_ERR_LIBRARY);
     EXPECT(h == 77);
-    EXPECT_CS(cpg_finalize(m.handle), CS_ERR_LIBRARY); /* and it is gone */
-    EXPECT_CS(cpg_finalize(m.handle), CS_ERR_BAD_HANDLE);
-    EXPECT_CS(cpg_join(m.handle, &name), CS_ERR_BAD_HANDLE);
-    EXPECT_CS(cpg_finalize(idle.handle), CS_ERR_LIBRARY);
-    EXPECT_CS(cpg_finalize(idle.handle), CS_ERR_BAD_HANDLE);
+    h = m.handle;
+    member_end(&m, CS_ERR_LIBRARY); /* and it is gone */
+    EXPECT_CS(cpg_finalize(h), CS_ERR_BAD_HANDLE);
+    EXPECT_CS(cpg_join(h, &name), CS_ERR_BAD_HANDLE);
+    h = idle.handle;
+    member_end(&idle, CS_ERR_LIBRARY);
+    EXPECT_CS(cpg_finalize(h), CS_ERR_BAD_HANDLE);
 }
 
 CASE(S1_X10_waiting_events_are_discarded_and_no_view_tells_of_the_loss)
@@ -66,7 +68,7 @@ CASE(S1_X10_waiting_events_are_discarded_and_no_view_tells_of_the_loss)
     for (int mode = CS_DISPATCH_ONE; mode <= CS_DISPATCH_ONE_NONBLOCKING; mode++)
         EXPECT_CS(cpg_dispatch(m.handle, (cs_dispatch_flags_t)mode), CS_ERR_LIBRARY);
     EXPECT(atomic_load(&m.count) == 2);
-    EXPECT_CS(cpg_finalize(m.handle), CS_ERR_LIBRARY);
+    member_end(&m, CS_ERR_LIBRARY);
 }
 
 struct waiter {
@@ -101,7 +103,7 @@ CASE(S1_waiting_dispatches_return_promptly)
     for (int i = 0; i < WAITERS; i++) {
         CHECK(pthread_join(w[i].thread, NULL) == 0);
         EXPECT_CS(w[i].answer, CS_ERR_LIBRARY);
-        EXPECT_CS(cpg_finalize(w[i].m.handle), CS_ERR_LIBRARY);
+        member_end(&w[i].m, CS_ERR_LIBRARY);
     }
     EXPECT(probe_now_ns() - start < 2000000000u);
 }
@@ -130,6 +132,6 @@ CASE(S2_S3_S4_a_sender_at_full_speed_meets_the_loss_and_starts_anew)
     member_join(&fresh, "reconnect");
     EXPECT(fresh.seen[0].members == 1);
     EXPECT_CS(cpg_dispatch(m.handle, CS_DISPATCH_ALL), CS_ERR_LIBRARY);
-    EXPECT_CS(cpg_finalize(m.handle), CS_ERR_LIBRARY);
+    member_end(&m, CS_ERR_LIBRARY);
     member_close(&fresh);
 }

@@ -104,7 +104,8 @@ static void send_largest(struct member *m, size_t size)
 
 CASE(H1_many_handles_in_one_loop)
 {
-    struct loop loop = { .count = atoi(probe_word(0)) };
+    static struct loop loop;
+    loop.count = atoi(probe_word(0));
     open_all(&loop);
     run_until(&loop, 1);
     probe_say("idle");

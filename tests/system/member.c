@@ -89,11 +89,21 @@ void member_join(struct member *m, const char *group)
     CHECK(m->seen[0].kind == SEEN_VIEW && m->seen[0].first_joined.pid == (uint32_t)getpid());
 }
 
-void member_close(struct member *m)
+void member_forget(struct member *m)
 {
-    CHECK(cpg_finalize(m->handle) == CS_OK);
     free(m->seen);
     *m = (struct member){ 0 };
+}
+
+void member_end(struct member *m, cs_error_t answer)
+{
+    EXPECT_CS(cpg_finalize(m->handle), answer);
+    member_forget(m);
+}
+
+void member_close(struct member *m)
+{
+    member_end(m, CS_OK);
 }
 
 void member_see(struct member *m, int count)

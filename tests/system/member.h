@@ -42,8 +42,12 @@ struct member {
 void member_open(struct member *m);
 /* Open, join and dispatch the own view. */
 void member_join(struct member *m, const char *group);
-/* Finalize, and free what was written down. */
+/* Finalize, with this answer, and free what was written down. */
+void member_end(struct member *m, cs_error_t answer);
+/* The same, and the answer is CS_OK. */
 void member_close(struct member *m);
+/* It has been finalized: free what was written down. */
+void member_forget(struct member *m);
 
 /* Dispatch one by one until so much was seen. */
 void member_see(struct member *m, int count);

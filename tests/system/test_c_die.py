@@ -85,7 +85,7 @@ def test_S6_D1_D2_D6_V5_V10_processes_killed_at_any_instruction(make_cluster):
     assert {m[2] for m in left} <= {LEAVE, PROCDOWN} and {m[:2] for m in left} <= dead, left
     said = sum(len(messages(found)) for found in told.values())
     print(f"{len(left)} departures, {sum(m[2] == PROCDOWN for m in left)} of them PROCDOWN, {said} messages")
-    assert sum(m[2] == PROCDOWN for m in left) > DEATHS // 4 and said > DEATHS
+    assert sum(m[2] == PROCDOWN for m in left) > DEATHS // 10 and said > DEATHS
     for node in (1, 2, 3):
         wait_for(lambda n=node: balance(cluster, n) == before[n],
                  lambda n=node: f"node {n} has {balance(cluster, n)}\nand had {before[n]}")

@@ -269,7 +269,7 @@ CASE(X6_finalize_inside_a_callback_is_the_end_at_once)
             CHECK(readiness(m.handle, 10000) != 0);
             EXPECT_CS(cpg_dispatch(m.handle, (cs_dispatch_flags_t)mode), CS_ERR_BAD_HANDLE);
             EXPECT(atomic_load(&m.count) == 2 + nested); /* no further callback */
-            free(m.seen);
+            member_forget(&m);
         }
     }
 }

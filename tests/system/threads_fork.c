@@ -143,6 +143,7 @@ CASE(H4_a_child_of_a_process_with_threads_opens_handles_of_its_own)
     WAIT_FOR(atomic_load(&m.count) == 21);
     CHECK(cpg_finalize(m.handle) == CS_OK);
     CHECK(pthread_join(thread, NULL) == 0);
+    member_forget(&m);
 }
 
 /* Parent and child use one handle at once, which no program may. */
