@@ -270,7 +270,8 @@ static void on_piece(struct net *net, struct net_node *node, uint32_t sender,
         log_add(net, node->life,
                 (struct net_entry){ .kind = NET_MESSAGE,
                                     .safe = piece->guarantee == GUARANTEE_SAFE,
-                                    .id = partial->id });
+                                    .id = partial->id,
+                                    .value = piece->control ? word[2] : 0 });
         node->life->delivered_own += (int)life == node->life->number;
         partial->done = 0;
         if (piece->control)

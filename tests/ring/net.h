@@ -31,6 +31,7 @@ struct net_entry {
     enum net_kind kind;
     bool safe;
     uint64_t id;            /* MESSAGE */
+    uint64_t value;         /* MESSAGE: control: seq of the ring it was sent for */
     struct ring_id ring_id; /* configurations */
     uint32_t members;       /* one bit a node */
     uint64_t at_ns;
