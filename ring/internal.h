@@ -170,6 +170,7 @@ struct ring {
     uint64_t shunned_ns[NODE_COUNT_MAX];  /* until then they do not move us */
     struct node_set failed_before;        /* put out since the last ring, not heard since */
     uint64_t ring_seq_mine, persisted, persist_wanted;
+    uint64_t persist_ns; /* since when we wait for a reservation */
     bool persist_ask;
     uint64_t commit_hop;
 
@@ -200,6 +201,7 @@ int ring_node_index(const struct ring *r, uint32_t id); /* -1: not configured */
 void ring_state_set(struct ring *r, enum ring_state state, enum ring_reason reason);
 void ring_seq_want(struct ring *r, uint64_t seq); /* have seq reserved on disk */
 void ring_seq_ask(struct ring *r);                /* say so again */
+bool ring_seq_late(const struct ring *r);         /* it takes longer than others should wait */
 void ring_recent_add(struct ring *r, struct ring_id id);
 
 static inline bool ring_alone(const struct ring *r)

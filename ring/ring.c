@@ -45,9 +45,16 @@ void ring_seq_want(struct ring *r, uint64_t seq)
 {
     if (seq <= r->persisted || seq <= r->persist_wanted)
         return;
+    if (r->persist_wanted <= r->persisted)
+        r->persist_ns = r->now_ns;
     r->persist_wanted = seq + PERSIST_BLOCK;
     ring_trace_add(r, RING_TRACE_PERSIST, r->persist_wanted, 0, 0);
     ring_seq_ask(r);
+}
+
+bool ring_seq_late(const struct ring *r)
+{
+    return r->persist_wanted > r->persisted && r->now_ns - r->persist_ns > r->config.detect_ns;
 }
 
 void configuration_set(const struct ring *r, struct configuration *c, struct ring_id id,

@@ -93,8 +93,14 @@ static uint16_t put_ids(const struct ring *r, uint32_t *id, struct node_set set)
     return count;
 }
 
+/*
+ * Departure: who waits too long for its disk keeps silent, so that the others form a ring without
+ * it; together they could form none. When it can be written it speaks again.
+ */
 bool send_join(struct ring *r, uint16_t flags)
 {
+    if (ring_seq_late(r) && !(flags & WIRE_LEAVING))
+        return false;
     struct node_set fail = r->gather.my_fail_set;
     struct node_set proc = set_minus(r->gather.my_proc_set, fail);
     uint32_t bytes = wire_join_bytes((uint32_t)set_count(proc), (uint32_t)set_count(fail));
@@ -134,6 +140,8 @@ bool send_commit(struct ring *r)
 
 bool send_beacon(struct ring *r)
 {
+    if (ring_seq_late(r))
+        return false;
     struct zcb *frame = control(r, WIRE_BEACON, r->my_ring.id, sizeof(struct wire_beacon));
     if (!frame)
         return false;

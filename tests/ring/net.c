@@ -382,7 +382,7 @@ static void on_send(struct net *net, struct net_node *node, struct zcb *frame)
 
 static void persist(struct net *net, struct net_node *node, uint64_t seq)
 {
-    if (net->persist_ns == NS_NEVER)
+    if (net->persist_ns == NS_NEVER || net->full >> (node - net->node) & 1)
         return;
     uint64_t delay = net->persist_ns ? random64(net) % net->persist_ns : 0;
     event_add(net, (struct net_event){ .at_ns = net->now_ns + delay,
@@ -531,6 +531,7 @@ void net_heal(struct net *net)
     net->drop = NULL;
     net->lease_ns = 0;
     net->persist_ns = 0;
+    net->full = 0;
 }
 
 bool net_submit(struct net *net, int index, uint32_t port, uint32_t bytes, uint8_t guarantee)

@@ -92,6 +92,7 @@ struct net {
     uint32_t loss_permille, repeat_permille;
     uint64_t delay_least_ns, delay_most_ns;
     uint64_t persist_ns; /* a write to the state directory; NS_NEVER: the disk is full */
+    uint32_t full;       /* one bit for each node whose disk is full */
     uint64_t lease_ns;   /* clients keep frames so long */
     bool park, lawless;  /* lawless: what is delivered is not looked at */
     uint32_t window_frames;
