@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 
 from agents import *  # noqa: F401,F403 - tests take everything from here
-from agents import LIMIT, Agent, wait_for
+from agents import LIMIT, SLOWER, Agent, wait_for
 from network import Loopback, Network, run  # noqa: F401
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,6 +22,7 @@ DAEMON = os.path.join(BUILD, "daemon/synchrotrond")
 CLI = os.path.join(BUILD, "cli/synchrotron")
 CLIENT = os.path.join(BUILD, "client")
 LOG_SHOWN = 4000  # characters of a log in a failure
+DETECT_MS = int(1000 * SLOWER)
 BROKEN = ("Sanitizer", "runtime error", "invariant broken")
 
 
@@ -51,7 +52,7 @@ class Cluster:
 
     def config_sections(self, i):
         sections = {
-            "totem": {"version": 2, "cluster_name": "test", "nodeid": i, "detect_ms": 1000},
+            "totem": {"version": 2, "cluster_name": "test", "nodeid": i, "detect_ms": DETECT_MS},
             "system": {"state_dir": self.path(f"state{i}"), "runtime_dir": self.path(f"run{i}")},
             "logging": {"to_stderr": "yes", "to_syslog": "no"},
         }
@@ -87,8 +88,10 @@ class Cluster:
 
     def start(self, i):
         with open(self.path(f"{i}.log"), "ab") as log:
-            self.daemons[i] = subprocess.Popen(self.net.prefix(i) + self.command(i), stdin=subprocess.DEVNULL,
-                                               stdout=log, stderr=log, env=self.environment(i))
+            # The daemon must not outlive a run that is killed; an agent sees the end of its input.
+            self.daemons[i] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self.net.prefix(i), *self.command(i)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(i))
 
     def pid(self, i):
         return self.daemons[i].pid

@@ -7,6 +7,7 @@ Marks: `netns` needs network namespaces; `long` is left out unless SYNCHROTRON_T
 """
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import pytest
 
 import original
 from cluster import CLI, DAEMON, Cluster
-from network import why_no_namespaces
+from network import sweep, why_no_namespaces
 
 AGAIN = "SYNCHROTRON_TEST_UNSHARED"
 UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
@@ -33,7 +34,12 @@ def pytest_cmdline_main(config):
                            *config.invocation_params.args])
 
 
+def end(*_):
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, end)  # so that clusters are closed
     config.addinivalue_line("markers", "netns: needs network namespaces")
     config.addinivalue_line("markers", "long: only with SYNCHROTRON_TEST_LONG")
 
@@ -41,7 +47,10 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     del config
     built = os.path.exists(DAEMON) and os.path.exists(CLI)
-    why_not = why_no_namespaces() if any(item.get_closest_marker("netns") for item in items) else None
+    needed = any(item.get_closest_marker("netns") for item in items)
+    why_not = why_no_namespaces() if needed else None
+    if needed and not why_not:
+        sweep()
     for item in items:
         if why_not and item.get_closest_marker("netns"):
             item.add_marker(pytest.mark.skip(reason=why_not))

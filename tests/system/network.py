@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,14 @@ def why_no_namespaces():
     linked = run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1", check=False)
     run("ip", "netns", "del", name, check=False)
     return None if linked.returncode == 0 else f"no virtual links here: {linked.stderr.strip()}"
+
+
+def sweep():
+    """Remove the namespaces of runs that were killed."""
+    for name in re.findall(r"^sy(\d+)x\w+", run("ip", "netns", "list", check=False).stdout, re.MULTILINE):
+        if not os.path.exists(f"/proc/{name}"):
+            for left in re.findall(rf"^sy{name}x\w+", run("ip", "netns", "list").stdout, re.MULTILINE):
+                run("ip", "netns", "del", left, check=False)
 
 
 class Network:

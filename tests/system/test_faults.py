@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from cluster import wait_for
+from cluster import DETECT_MS, wait_for
 from histories import check_all
 from test_order import finish
 
 pytestmark = pytest.mark.netns
-DETECT_S = 1.0  # detect_ms of the clusters here
+DETECT_S = DETECT_MS / 1000
 
 
 class Storm:

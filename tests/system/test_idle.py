@@ -6,14 +6,13 @@ import time
 
 import pytest
 
-from cluster import CS_OK, hexname, rss_bytes, wait_for
+from cluster import CS_OK, SANITIZED, hexname, rss_bytes, wait_for
 from test_order import finish
 
 pytestmark = pytest.mark.netns
 MEMORY_MAX = 128 << 20
 HANDLE_MAX = 256 << 10
 LOAD_SECONDS = float(os.environ.get("SYNCHROTRON_TEST_LOAD_SECONDS", "5"))
-SANITIZED = "san" in os.path.basename(os.environ.get("SYNCHROTRON_BUILD", ""))
 
 
 def cpu_seconds(pid):

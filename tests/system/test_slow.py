@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, changes, hexname,
+from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, SLOWER, changes,
+                     hexname,
                      rss_bytes, wait_for)
 from histories import check_all, check_alone, history, messages
 from test_order import finish, recorded
 
 pytestmark = pytest.mark.netns
-SLOW_MS = 1500
+SLOW_MS = int(1500 * SLOWER)
 BOUNDS = {"slow_client_ms": SLOW_MS, "events_max": 2048}
 MEMORY_MAX = 128 << 20
 

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from cluster import (INITIAL_RING, JOIN, LEAVE, NODEDOWN, NODEUP, PROCDOWN, changes, hexname, wait_for)
+from cluster import (DETECT_MS, INITIAL_RING, JOIN, LEAVE, NODEDOWN, NODEUP, PROCDOWN, changes, hexname,
+                     wait_for)
 from histories import check_alone, check_together
 
 pytestmark = pytest.mark.netns
@@ -135,7 +136,7 @@ def test_V5_V10_a_process_that_ends_without_leaving_is_PROCDOWN(cluster, end):
         elif end == "exit":
             ender.quit()
         else:
-            ender.kill(signal.SIGSEGV if end == "crash" else signal.SIGKILL)
+            ender.kill(signal.SIGABRT if end == "crash" else signal.SIGKILL)
         crowd.remove(ender)
         crowd.settle()
         marks = {key: mark for key, mark in marks.items() if key[0] is not ender}
@@ -285,7 +286,7 @@ def test_V8_who_died_or_came_while_cut_off_is_told_by_NODEUP_alone(cluster):
 
 
 def test_V9_R4_a_service_that_restarts_before_anybody_noticed(make_cluster):
-    cluster = make_cluster(3, totem={"detect_ms": 5000})
+    cluster = make_cluster(3, totem={"detect_ms": 5 * DETECT_MS})
     crowd = Crowd(cluster)
     lost = {handle: crowd.ids(3, handle=handle) for handle in crowd.handles}
     marks = crowd.mark()
