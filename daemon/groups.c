@@ -332,7 +332,7 @@ void groups_check(const struct groups *g)
     uint32_t in_groups = 0, in_nodes = 0, groups = 0;
     for (int b = 0; b < GROUPS_BUCKETS; b++) {
         for (const struct group *group = g->bucket[b]; group; group = group->next) {
-            INVARIANT(group->member_count > 0); /* G4 */
+            INVARIANT(group->member_count > 0 || group->listed[GROUPS_GAIN].in); /* G4 */
             groups++;
             in_groups += group->member_count;
             uint32_t locals = 0;

@@ -47,7 +47,7 @@ struct player {
     struct sync *sync;
     uint32_t sync_count, next; /* next: entry of the log */
     uint64_t cause;
-    bool in_transition;
+    uint32_t together; /* in a transitional configuration: its members; else 0 */
 };
 
 static uint8_t clients[NET_PORTS];
@@ -102,7 +102,9 @@ static void view(void *context, const struct groups_view *v)
         change = mix(mix(mix(change, v->joined[i].nodeid), v->joined[i].pid), v->joined[i].reason);
     struct told *told = told_of(p, v->group);
     told->members = members;
-    saw(told, (struct seen){ SEEN_VIEW, p->cause, change, members });
+    /* What two deliver each in a transitional configuration of its own is not one view. */
+    uint64_t id = p->together ? mix(p->cause, p->together) : p->cause;
+    saw(told, (struct seen){ SEEN_VIEW, id, change, members });
     if (v->ends && v->group->local_count == 1)
         saw(told, (struct seen){ .kind = SEEN_NOTHING, .id = (uint64_t)p->life->number });
 }
@@ -128,7 +130,7 @@ static void configuration(struct player *p, const struct net_entry *e)
 {
     uint32_t ids[NET_NODES];
     int count = ids_of(e->members, ids);
-    p->in_transition = e->kind == NET_TRANSITIONAL;
+    p->together = e->kind == NET_TRANSITIONAL ? e->members : 0;
     if (e->kind == NET_TRANSITIONAL) {
         groups_transitional(&p->groups, ids, count);
         return;
@@ -171,7 +173,7 @@ static void message(struct player *p, const struct player *sender, uint64_t id)
         groups_control(&p->groups, node, wire_port, bytes, gwire_put_leave(bytes, REASON_LEAVE));
     } else if (member->group->local_count > 0) {
         struct told *told = told_of(p, member->group);
-        saw(told, (struct seen){ SEEN_DATA, id, p->in_transition, told->members });
+        saw(told, (struct seen){ SEEN_DATA, id, p->together != 0, told->members });
     }
 }
 
