@@ -99,6 +99,7 @@ struct groups_node {
     bool complete; /* its SYNC is here, whole */
     uint32_t parts;
     uint32_t staged_count; /* no more than it can have slots */
+    uint32_t staged_count; /* no more than it can have slots */
     struct member *staged;
 };
 

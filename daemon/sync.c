@@ -175,6 +175,7 @@ void groups_regular(struct groups *g, struct ring_id ring_id, const uint32_t *me
         /* Who left without a transitional configuration between is gone too. */
         node->along = node->along && node->present;
         node->parts = 0;
+        node->staged_count = 0;
         node->complete = !node->present;
         exchange->missing += node->present;
     }
@@ -216,6 +217,11 @@ static void complete(struct groups *g)
 
 static void stage(struct groups *g, struct groups_node *node, const struct gwire_entry *entry)
 {
+    if (node->staged_count == PORT_SLOTS) {
+        g->malformed++; /* a SYNC without end must not cost memory without end */
+        return;
+    }
+    node->staged_count++;
     struct member *member = groups_member_new(g, node->node_id, entry->port, entry->pid);
     member->group = groups_find_or_make(g, &entry->name);
     list_add(g, member->group, GROUPS_GAIN);

@@ -494,6 +494,25 @@ Test(groups, nonsense_is_counted_and_ignored)
     cr_assert(zero(u32, node[2].groups.process_count));
 }
 
+Test(groups, a_sync_without_end_costs_no_memory_without_end)
+{
+    uint8_t part[GWIRE_PART_BYTES];
+    configure(ALL, 4);
+    groups_destroy(&node[3].groups);
+    start(3);
+    transitional(BOTH(1, 2));
+    regular(ALL, 8);
+    for (uint32_t i = 0; i < 2 * PORT_SLOTS; i++) {
+        struct core_name name = { .bytes = sizeof(i) };
+        memcpy(name.value, &i, sizeof(i));
+        uint32_t bytes = gwire_put_sync(part, (struct ring_id){ .seq = 8, .rep = 1 }, i);
+        bytes += gwire_put_entry(part + bytes, port_make(i % PORT_SLOTS, 1), i, &name);
+        order(ONLY(1), 3, 0, part, bytes);
+    }
+    cr_expect(eq(u32, node[1].groups.group_count, PORT_SLOTS));
+    cr_expect(eq(u64, node[1].groups.malformed, PORT_SLOTS));
+}
+
 Test(groups, iteration_is_by_name_and_members_ascending)
 {
     struct ctl_iteration_entry entry[8];
