@@ -14,7 +14,7 @@
  * Invariants: G1  what the tables say is a function of what was ordered
  *             G2  a node's slot has one member at most, a group one member a (node, process)
  *             G3  a group's members are ascending by (node, pid)
- *             G4  a group exists exactly while it has members, or the exchange under way brings some
+ *             G4  a group exists exactly while it has members, or an exchange is to bring some
  * Memory:     joins and configuration changes may allocate; lookups never do. A node without
  *             memory for an ordered join stops: the others would go on with other tables.
  * Thread:     poll core.
@@ -98,7 +98,6 @@ struct groups_node {
     bool present;  /* in the new configuration */
     bool complete; /* its SYNC is here, whole */
     uint32_t parts;
-    uint32_t staged_count; /* no more than it can have slots */
     uint32_t staged_count; /* no more than it can have slots */
     struct member *staged;
 };
