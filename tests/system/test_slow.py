@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, SLOWER, changes,
-                     hexname,
+from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, SLOWER, changes, hexname,
                      rss_bytes, wait_for)
 from histories import check_all, check_alone, history, messages
 from test_order import finish, recorded
