@@ -19,7 +19,8 @@ enum step {
 
 /* A control message into the ring, urgent when it is nobody's: a SYNC. Its bytes stay in our own
  * segment until they are released. When the service stops the last leaves are SAFE, so that we do
- * not go before everybody has them. */
+ * not go before everybody has them. A SYNC never is: with nothing SAFE before the last of them, who
+ * has received all has them in the regular configuration, as whoever completed the exchange did. */
 static int submit_control(struct clients *cs, uint32_t port, const uint8_t *data, uint32_t bytes)
 {
     uint64_t end;
@@ -28,17 +29,18 @@ static int submit_control(struct clients *cs, uint32_t port, const uint8_t *data
         return -EAGAIN;
     memcpy(to, data, bytes);
     struct record *record = segment_record(&cs->control);
+    bool sync = port == 0;
+    bool safe = cs->stopping && !sync;
     int error = ring_submit(
-        cs->ring,
-        &(struct ring_message){ .payload = { .data = to,
-                                             .offset = (uint32_t)(to - cs->control.base),
-                                             .bytes = bytes,
-                                             .arena = cs->control.arena,
-                                             .cookie = record_cookie(record) },
-                                .port = port,
-                                .guarantee = cs->stopping ? GUARANTEE_SAFE : GUARANTEE_AGREED,
-                                .control = 1,
-                                .urgent = port == 0 });
+        cs->ring, &(struct ring_message){ .payload = { .data = to,
+                                                       .offset = (uint32_t)(to - cs->control.base),
+                                                       .bytes = bytes,
+                                                       .arena = cs->control.arena,
+                                                       .cookie = record_cookie(record) },
+                                          .port = port,
+                                          .guarantee = safe ? GUARANTEE_SAFE : GUARANTEE_AGREED,
+                                          .control = 1,
+                                          .urgent = sync });
     if (error)
         segment_not_taken(&cs->control, record);
     else

@@ -632,6 +632,10 @@ Test(clients, when_the_service_stops_everybody_leaves_safely)
     turn();
     cr_assert(clients_all_sent(&cs));
     cr_assert(eq(u32, taken[taken_count - 1].guarantee, GUARANTEE_SAFE));
+    groups_regular(&groups, (struct ring_id){ .seq = 4, .rep = 1 }, nodes, 1);
+    turn();
+    cr_assert(eq(u32, taken[taken_count - 1].port, 0), "our SYNC,");
+    cr_assert(eq(u32, taken[taken_count - 1].guarantee, GUARANTEE_AGREED), "and never SAFE");
     order();
     cr_assert(zero(u32, groups.process_count));
     cr_assert(eq(u32, join(0, 100, "g"), CS_ERR_TRY_AGAIN));
