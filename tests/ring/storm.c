@@ -102,7 +102,7 @@ static void end_a_life(struct net *net, int node)
 static void fault(struct net *net)
 {
     int node = (int)net_random(net, (uint32_t)net->node_count);
-    uint32_t what = net_random(net, 12);
+    uint32_t what = net_random(net, 13);
     if (!net->node[node].up) {
         if (net->life_count < NET_LIVES)
             net_start(net, node);
@@ -116,6 +116,8 @@ static void fault(struct net *net)
         lose_kinds(net);
     } else if (what < 11) {
         net_stall(net, node, net_random(net, (uint32_t)(2 * net->detect_ns)));
+    } else if (what < 12) {
+        net->node[node].blocked = net_random(net, 2);
     } else {
         come_again(net);
     }
@@ -171,6 +173,7 @@ static struct net *storm_net(uint64_t seed, struct storm *storm)
         net->rx_count = 300 + net_random(net, 300);
         net->tx_count = 130 + net_random(net, 200);
     }
+    net->lease_ns = net_random(net, 3) ? 0 : 3 * NS_PER_MS;
     net->drop = lose_or_keep;
     net->drop_context = storm;
     return net;
