@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "storm.h"
+#include "ring/storm.h"
 
 #include <inttypes.h>
 #include <string.h>
