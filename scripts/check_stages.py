@@ -25,7 +25,7 @@ CPUS = os.cpu_count() or 1
 PARALLEL = min(CPUS, 2)
 FUZZ_SECONDS = 60
 SYSTEM_SECONDS = 1500
-ENDING_SECONDS = 5  # what a killed process may need to be gone
+ENDING_SECONDS = 10  # what a process that was told to end may need to be gone
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -61,25 +61,39 @@ class Tally:
 
 def run(command, seconds, env=None, cwd=ROOT):
     """Run in a process group of its own, which does not outlive this call. (status, output)."""
-    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})},
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})},
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+    except OSError as error:
+        return 127, str(error)
     try:
         output, _ = process.communicate(timeout=seconds)
         status = process.returncode
     except subprocess.TimeoutExpired:
-        sweep_group(process.pid)
-        output, _ = process.communicate()
-        output += f"\nno end after {seconds} s".encode()
+        output = end_group(process) + f"\nno end after {seconds} s".encode()
         status = -signal.SIGKILL
+    except KeyboardInterrupt:
+        end_group(process)
+        raise
     finally:
-        sweep_group(process.pid)
+        signal_group(process.pid, signal.SIGKILL)
     return status, output.decode(errors="replace")
 
 
-def sweep_group(pid):
+def end_group(process):
+    """Tests that are interrupted may clean up; what it said until then."""
+    signal_group(process.pid, signal.SIGINT)
     try:
-        os.killpg(pid, signal.SIGKILL)
+        return process.communicate(timeout=ENDING_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        signal_group(process.pid, signal.SIGKILL)
+        return process.communicate()[0]
+
+
+def signal_group(pid, number):
+    try:
+        os.killpg(pid, number)
     except ProcessLookupError:
         pass
 
@@ -91,7 +105,9 @@ def in_parallel(tally, items, function):
             for job in jobs:
                 tally.add(job.result())
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pid in children():
+                signal_group(pid, signal.SIGINT)
+            pool.shutdown(cancel_futures=True)
             raise
 
 
@@ -209,44 +225,49 @@ def stage_system(tally, temporary):
 
 
 def stage_asan(tally, temporary):
-    path = build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
     suppressions = os.path.join(ROOT, "scripts", "lsan.supp")
-    env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
-           "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
-           "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
-    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower=4, env=env)
+    sanitized("build-asan", "address,undefined", tally, temporary, slower=4, env={
+        "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+        "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
 
 
 def stage_tsan(tally, temporary):
-    path = build("build-tsan", ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"])
-    env = {"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
-    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower=8, env=env)
+    sanitized("build-tsan", "thread", tally, temporary, slower=8, env={
+        "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
 
 
-def pytest(path, tally, temporary, env=None, arguments=()):
+def sanitized(folder, sanitizers, tally, temporary, slower, env):
+    path = build(folder, [f"-Db_sanitize={sanitizers}", "-Dbuildtype=debugoptimized"])
+    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower, env)
+    pytest(path, tally, temporary, {**env, "SYNCHROTRON_TEST_LIMIT": str(60 * slower)})
+
+
+def pytest(path, tally, temporary, env=None):
     folder = os.path.join(ROOT, "tests", "system")
-    if not any(file.endswith(".py") and "test" in file for file in os.listdir(folder)):
-        tally.skip("tests/system", "the folder holds no tests")
-        return
     report = os.path.join(temporary, "system.xml")
     command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-               f"--junitxml={report}", *arguments, folder]
+               f"--junitxml={report}", folder]
     status, output = run(command, SYSTEM_SECONDS, {**(env or {}), "SYNCHROTRON_BUILD": path})
     if not os.path.exists(report):
         tally.fail("tests/system", tail(output))
         return
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
-        name = f"{case.get('classname')}: {case.get('name')}"
-        wrong = [child for child in case if child.tag in ("failure", "error")]
-        skipped = case.find("skipped")
-        if wrong:
-            tally.fail(name, tail(wrong[0].text or ""))
-        elif skipped is not None:
-            tally.skip(name, skipped.get("message"))
-        else:
-            tally.ok()
-    if status not in (0, 1) and not tally.failed:
+        count_case(tally, case)
+    if status != 0 and not tally.failed:
         tally.fail("tests/system", tail(output))
+
+
+def count_case(tally, case):
+    name = f"{case.get('classname')}: {case.get('name')}"
+    wrong = [child for child in case if child.tag in ("failure", "error")]
+    skipped = case.find("skipped")
+    if wrong:
+        tally.fail(name, tail(wrong[0].text or ""))
+    elif skipped is not None:
+        tally.skip(name, skipped.get("message"))
+    else:
+        tally.ok()
 
 
 def stage_fuzz(tally, temporary):
@@ -280,10 +301,10 @@ def fuzz_target(file, temporary):
 
 STAGES = {
     "house": (stage_house, "architecture and form of the sources"),
-    "unit": (stage_unit, "unit tests, release build"),
-    "system": (stage_system, "real daemons and clients, release build"),
-    "asan": (stage_asan, "unit tests with address and undefined-behaviour sanitizers"),
-    "tsan": (stage_tsan, "unit tests with the thread sanitizer"),
+    "unit": (stage_unit, "units, and the demo; release build"),
+    "system": (stage_system, "real daemons and clients, in network namespaces; release build"),
+    "asan": (stage_asan, "unit and system, address and undefined-behaviour sanitizers"),
+    "tsan": (stage_tsan, "unit and system, thread sanitizer"),
     "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),
 }
 QUICK = ("house", "unit")
@@ -307,7 +328,7 @@ def arguments():
 def run_stage(name):
     tally = Tally()
     start = time.monotonic()
-    temporary = tempfile.mkdtemp(prefix="sy-")
+    temporary = tempfile.mkdtemp(prefix="check-")
     os.environ["TMPDIR"] = temporary
     try:
         STAGES[name][0](tally, temporary)
@@ -356,8 +377,6 @@ def children():
 
 
 def stop(_number, _frame):
-    for pid in children():
-        sweep_group(pid)
     raise KeyboardInterrupt
 
 
