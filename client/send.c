@@ -93,6 +93,8 @@ static cs_error_t send_locked(struct handle *h, cpg_guarantee_t guarantee, const
         return error;
     error = find_room(h, bytes, &spot);
     note_refusal(h, error, bytes);
+    if (error == CS_ERR_TRY_AGAIN)
+        wake_client_ring_bell(h); /* what we gave back is room, once the service has seen it */
     if (error != CS_OK)
         return error;
     gather(spot.segment->arena.base + spot.offset, bytes, iov, count);
