@@ -8,7 +8,7 @@ own, which is removed with what is in it; a process left behind is ended and cou
 """
 import argparse
 import concurrent.futures
-import ctypes
+import glob
 import json
 import os
 import re
@@ -26,7 +26,6 @@ PARALLEL = min(CPUS, 2)
 FUZZ_SECONDS = 60
 SYSTEM_SECONDS = 1500
 ENDING_SECONDS = 10  # what a process that was told to end may need to be gone
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class Tally:
@@ -78,6 +77,7 @@ def run(command, seconds, env=None, cwd=ROOT):
         raise
     finally:
         signal_group(process.pid, signal.SIGKILL)
+        remove(f"/tmp/criterion_{process.pid}.sock")  # Criterion's own, when it was killed
     return status, output.decode(errors="replace")
 
 
@@ -95,6 +95,13 @@ def signal_group(pid, number):
     try:
         os.killpg(pid, number)
     except ProcessLookupError:
+        pass
+
+
+def remove(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
         pass
 
 
@@ -181,7 +188,7 @@ def meson_test(test, path, temporary, slower, env):
     elif os.path.exists(report):
         with open(report, encoding="utf-8", errors="replace") as file:
             lines = file.read()
-        os.unlink(report)
+        remove(report)
     count_tap(tally, name, lines, output)
     if status in (77,) and not tally.failed:
         tally.skip(name, tail(output, 1))
@@ -329,17 +336,19 @@ def run_stage(name):
     tally = Tally()
     start = time.monotonic()
     temporary = tempfile.mkdtemp(prefix="check-")
+    os.chmod(temporary, 0o711)  # some tests are run by other users
     os.environ["TMPDIR"] = temporary
     try:
         STAGES[name][0](tally, temporary)
     except BuildFailed as failed:
         tally.fail(f"{name}: the build", str(failed))
     finally:
-        for left in sweep_orphans():
-            tally.fail(f"{name}: left a process behind: {left}")
+        for command in sweep_processes(temporary):
+            tally.fail(f"{name}: left a process behind: {command}")
         shutil.rmtree(temporary, ignore_errors=True)
-    for test, why in tally.skips:
-        print(f"  skipped   {test}: {why or 'no reason given'}")
+    for why in dict.fromkeys(why for _, why in tally.skips):
+        print(f"  skipped   {why or 'no reason given'}:")
+        print("".join(f"              {test}\n" for test, its in tally.skips if its == why), end="")
     for test, said in tally.failures:
         print(f"  FAILED    {test}")
         if said:
@@ -348,27 +357,33 @@ def run_stage(name):
     return tally
 
 
-def sweep_orphans():
-    """Processes whose parents are gone are ours now: end them, by name."""
-    left = []
+def sweep_processes(temporary):
+    """What a test started lives in the stage's temporary folder: end it, and say what it was."""
     deadline = time.monotonic() + ENDING_SECONDS
-    while children() and time.monotonic() < deadline:
+    while processes_in(temporary) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = processes_in(temporary)
+    for pid in left:
         try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.05)
-        except ChildProcessError:
-            break
-    for pid in children():
-        try:
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-                command = file.read().replace("\0", " ").strip()
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (OSError, ChildProcessError):
-            continue
-        if command:  # empty: it had ended before, and nobody had waited for it
-            left.append(command)
-    return left
+        except ProcessLookupError:
+            pass
+    return left.values()
+
+
+def processes_in(temporary):
+    """Commands of the processes whose environment names the folder, by their ids."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(f"{path}/environ", "rb") as file:
+                inside = f"TMPDIR={temporary}\0".encode() in file.read()
+            if inside:
+                with open(f"{path}/cmdline", encoding="utf-8", errors="replace") as file:
+                    found[int(path[len("/proc/"):])] = file.read().replace("\0", " ").strip()
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
 
 
 def children():
@@ -387,14 +402,12 @@ def main():
         return 0
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     total = Tally()
     try:
         for name in STAGES:
             if name in (chosen.only or (QUICK if chosen.quick else STAGES)):
                 total.add(run_stage(name))
     except KeyboardInterrupt:
-        sweep_orphans()
         total.fail("stopped")
     print(total)
     return 1 if total.failed or not total.passed else 0
