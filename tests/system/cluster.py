@@ -27,10 +27,12 @@ BROKEN = ("Sanitizer", "runtime error", "invariant broken")
 
 
 class Cluster:
-    def __init__(self, count=3, network="netns", start=True, family=4, mtu=1500, **sections):
-        """sections: totem={...}, clients={...}, ... merged into every node's configuration."""
+    def __init__(self, count=3, network="netns", start=True, family=4, mtu=1500, nice=-10, **sections):
+        """sections: totem={...}, clients={...}, ... merged into every node's configuration. nice: of the
+        services, where it is permitted. Three of them, their clients and whatever else a machine is about
+        share two processors here, and a service that waits for one looks like a dead one."""
         self.folder = tempfile.mkdtemp(prefix="sy-")
-        self.count, self.family = count, family
+        self.count, self.family, self.nice = count, family, nice
         self.sections = sections
         self.daemons, self.agents = {}, []
         self.net = None
@@ -90,7 +92,8 @@ class Cluster:
         with open(self.path(f"{i}.log"), "ab") as log:
             # The daemon must not outlive a run that is killed; an agent sees the end of its input.
             self.daemons[i] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self.net.prefix(i), *self.command(i)],
+                ["setpriv", "--pdeathsig", "KILL", "nice", "-n", str(self.nice), *self.net.prefix(i),
+                 *self.command(i)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(i))
 
     def pid(self, i):
