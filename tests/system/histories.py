@@ -144,16 +144,30 @@ def check_alone(agent, handle="h"):
     return found
 
 
-def _epochs(found):
+class _Numbers(dict):
+    """Messages as small numbers: comparing histories is comparing lists of them."""
+
+    def __missing__(self, message):
+        self[message] = len(self)
+        return self[message]
+
+    def message(self, number):
+        return next(message for message, n in self.items() if n == number)
+
+
+def _epochs(found, numbers):
     """[(key, messages)]: a key names a view among all of a test, by its ring and its members. A process
     that leaves and comes back within one ring makes views that cannot be told apart; tests that do so
     compare whole histories."""
     epochs, waiting, ring = [], [], None
     for entry in found:
-        if entry[0] == "view":
-            (waiting if entry[2] + entry[3] and (entry[2] + entry[3])[0][2] in (NODEDOWN, NODEUP)
-             else epochs).append([ring, entry[1:], []])
-        elif entry[0] == "ring":
+        if entry[0] == "msg":
+            if epochs:
+                epochs[-1][2].append(numbers[entry[1:]])
+        elif entry[0] == "view":
+            reason = (entry[2] + entry[3])[0][2]
+            (waiting if reason in (NODEDOWN, NODEUP) else epochs).append([ring, entry[1:], []])
+        else:
             ring = entry[1]
             for epoch in waiting:
                 epoch[0] = ring
@@ -164,32 +178,35 @@ def _epochs(found):
                     epochs.append([ring, (epochs[-1][1][0], (), ()), []])
             epochs += waiting
             waiting = []
-        elif epochs:
-            epochs[-1][2].append(entry[1:])
     return [((ring, view), said) for ring, view, said in epochs + waiting]
 
 
 def check_together(histories):
     """D1, D4, D5: {agent: history} against each other. Every handle must have been opened with the flag
     for the initial ring event, and everything that was sent must have come."""
-    epochs = {agent: _epochs(found) for agent, found in histories.items()}
-    for (a, of_a), (b, of_b) in itertools.combinations(epochs.items(), 2):
-        _check_same_sets(a, of_a, b, of_b)
-        _check_same_end(a, of_a, b, of_b)
-        _check_same_order(a, of_a, b, of_b)
-    _check_one_view_each(epochs)
+    numbers = _Numbers()
+    epochs = {agent: _epochs(found, numbers) for agent, found in histories.items()}
+    orders = {agent: [m for _, said in found for m in said] for agent, found in epochs.items()}
+    for agent, order in orders.items():
+        twice = len(set(order)) != len(order) and collections.Counter(order).most_common(1)[0][0]
+        assert twice is False, f"{agent} got a message twice (D10): {numbers.message(twice)}"
+    for a, b in itertools.combinations(epochs, 2):
+        _check_same_sets(a, epochs[a], b, epochs[b], numbers)
+        _check_same_end(a, epochs[a], b, epochs[b], numbers)
+        _check_same_order(a, orders[a], b, orders[b], numbers)
+    _check_one_view_each(epochs, numbers)
 
 
-def _check_same_sets(a, of_a, b, of_b):
+def _check_same_sets(a, of_a, b, of_b, numbers):
     """Who goes together from one view to the next delivers the same in between (D4)."""
     after_b = {key: (following[0], said) for (key, said), following in zip(of_b, of_b[1:])}
     for (key, said), following in zip(of_a, of_a[1:]):
         if key in after_b and after_b[key][0] == following[0] and said != after_b[key][1]:
             raise AssertionError(f"{a} and {b} went together from {key} to {following[0]}, but (D4): "
-                                 + _difference(a, said, b, after_b[key][1]))
+                                 + _difference(a, said, b, after_b[key][1], numbers))
 
 
-def _check_same_end(a, of_a, b, of_b):
+def _check_same_end(a, of_a, b, of_b, numbers):
     """In the last view of both: the same, or what one had when it died is the beginning of the other's."""
     if not of_a or not of_b or of_a[-1][0] != of_b[-1][0]:
         return
@@ -203,45 +220,37 @@ def _check_same_end(a, of_a, b, of_b):
         said_a = said_a[:len(said_b)]
     if said_a != said_b:
         raise AssertionError(f"{a} and {b} are together in {of_a[-1][0]}, but (D4): "
-                             + _difference(a, said_a, b, said_b))
+                             + _difference(a, said_a, b, said_b, numbers))
 
 
-def _difference(a, of_a, b, of_b):
+def _difference(a, of_a, b, of_b, numbers):
     for i, (x, y) in enumerate(zip(of_a, of_b)):
         if x != y:
-            return f"message {i} of {a} is {x}, of {b} {y}"
+            return f"message {i} of {a} is {numbers.message(x)}, of {b} {numbers.message(y)}"
     i = min(len(of_a), len(of_b))
-    longer = (a, of_a) if len(of_a) > len(of_b) else (b, of_b)
-    return f"{len(of_a)} against {len(of_b)} messages; {longer[0]} has {longer[1][i]} behind the others' last"
+    longer, more = (a, of_a) if len(of_a) > len(of_b) else (b, of_b)
+    return f"{len(of_a)} against {len(of_b)} messages; {longer} has {numbers.message(more[i])} behind the other's last"
 
 
-def _check_same_order(a, of_a, b, of_b):
+def _check_same_order(a, order_a, b, order_b, numbers):
     """What both delivered they delivered in the same order (D1)."""
-    order_a = [m[:3] for _, said in of_a for m in said]
-    order_b = [m[:3] for _, said in of_b for m in said]
     if order_a == order_b:
         return
-    set_a, set_b = set(order_a), set(order_b)
-    assert len(set_a) == len(order_a), f"{a} got a message twice (D10): {_twice(order_a)}"
-    assert len(set_b) == len(order_b), f"{b} got a message twice (D10): {_twice(order_b)}"
-    common_a = [m for m in order_a if m in set_b]
-    common_b = [m for m in order_b if m in set_a]
-    assert common_a == common_b, f"different order (D1): {_difference(a, common_a, b, common_b)}"
+    both = set(order_a).intersection(order_b)
+    common_a, common_b = ([m for m in order if m in both] for order in (order_a, order_b))
+    assert common_a == common_b, f"different order (D1): {_difference(a, common_a, b, common_b, numbers)}"
 
 
-def _twice(order):
-    return [m for m, count in collections.Counter(order).items() if count > 1][:3]
-
-
-def _check_one_view_each(epochs):
+def _check_one_view_each(epochs, numbers):
     """A message is delivered in one view, the same wherever it is delivered (D5, E5)."""
     seen = {}
     for who, found in epochs.items():
         for (ring, view), said in found:
             place = (ring, view[0])
             for m in said:
-                other = seen.setdefault(m[:3], (place, who))
-                assert other[0] == place, f"{m} is in {place} for {who}, in {other[0]} for {other[1]} (E5)"
+                other = seen.setdefault(m, (place, who))
+                assert other[0] == place, \
+                    f"{numbers.message(m)} is in {place} for {who}, in {other[0]} for {other[1]} (E5)"
 
 
 def check_all(agents, handle="h"):
