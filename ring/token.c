@@ -279,9 +279,9 @@ void token_receive(struct ring *r, const struct wire_token *wire)
             send_park(r);
         return;
     }
-    /* While it rests here nobody has a newer one. */
-    if (r->parked_here || wire->seq < r->cur->high_seq || wire->token_seq >= UINT64_MAX / 2 ||
-        wire->seq >= UINT64_MAX / 2) {
+    /* While it rests here, or we are alone, nobody has a newer one. */
+    if (r->parked_here || ring_alone(r) || wire->seq < r->cur->high_seq ||
+        wire->token_seq >= UINT64_MAX / 2 || wire->seq >= UINT64_MAX / 2) {
         r->stats.rx_malformed++;
         return;
     }

@@ -189,3 +189,39 @@ Test(forged, a_data_frame_too_large_to_recover_is_not_taken)
     all_is_well(net, "an oversize frame");
     net_free(net);
 }
+
+Test(forged, a_ring_of_one_takes_no_token)
+{
+    struct net *net = net_new(1, NODES);
+    struct ring_status status;
+    _Alignas(CACHE_LINE_BYTES) uint8_t frame[sizeof(struct wire_token)] = { 0 };
+    struct wire_token *token = (struct wire_token *)(void *)frame;
+    net->lawless = true;
+    net->check_every = 1;
+    net_start(net, 0);
+    cr_assert(net_run_until_formed(net, 1, 20 * NS_PER_S));
+    ring_status(net->node[0].ring, &status);
+    *token = (struct wire_token){
+        .head = { .magic = WIRE_MAGIC,
+                  .version = WIRE_VERSION_HIGH,
+                  .type = WIRE_TOKEN,
+                  .head_bytes = sizeof(*token),
+                  .cluster_tag = 0x5eed,
+                  .sender = 2,
+                  .ring_rep = status.ring_id.rep,
+                  .ring_seq = status.ring_id.seq,
+                  .frame_bytes = sizeof(*token) },
+        .token_seq = 1000,
+        .seq = status.seq,
+        .aru = status.seq,
+        .quiet = 5,
+    };
+    net_inject(net, 0, frame, sizeof(frame));
+    net_run(net, NS_PER_MS);
+    ring_check(net->node[0].ring);
+    cr_assert(eq(u64, ring_stats(net->node[0].ring)->rx_malformed, 1));
+    for (int node = 1; node < NODES; node++)
+        net_start(net, node);
+    all_is_well(net, "a token at a ring of one");
+    net_free(net);
+}
