@@ -73,9 +73,10 @@ static struct node_set commit_members(const struct ring *r, const struct wire_co
     return set;
 }
 
+/* Ours nobody else makes: it would lead to a ring of which we know nothing, or of us alone. */
 static bool commit_wanted(const struct ring *r, struct ring_id id, struct node_set memb)
 {
-    if (id.seq <= r->ring_seq_mine || !set_has(memb, r->my_index))
+    if (id.seq <= r->ring_seq_mine || id.rep == r->config.node_id || !set_has(memb, r->my_index))
         return false;
     if (r->state == RING_COMMIT)
         return set_equal(memb, r->my_new_ring.memb);

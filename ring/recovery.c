@@ -151,7 +151,7 @@ void recovery_accept(struct ring *r, struct zcb *frame)
         return;
     struct wire_place place = wire_old_place(head);
     if (!ring_id_equal(place.ring_id, r->my_old_ring.id) || place.seq <= r->old->low ||
-        place.seq > r->old->low + RING_WINDOW_MAX)
+        place.seq > r->old->low + RING_WINDOW_MAX || ring_node_index(r, place.sender) < 0)
         return;
     bit_set(r->recovered, place.seq);
     if (window_put(r->old, place.seq, frame) == WINDOW_NEW)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "inner.h"
 #include "net.h"
 #include "wire.h"
 
@@ -224,4 +225,61 @@ Test(forged, a_ring_of_one_takes_no_token)
         net_start(net, node);
     all_is_well(net, "a token at a ring of one");
     net_free(net);
+}
+
+Test(forged, nobody_else_makes_our_commit_token)
+{
+    struct net *net = net_new(1, NODES);
+    _Alignas(CACHE_LINE_BYTES) uint8_t frame[64 + sizeof(struct wire_commit)] = { 0 };
+    struct wire_commit *commit = (struct wire_commit *)(void *)frame;
+    *commit = (struct wire_commit){
+        .head = { .magic = WIRE_MAGIC,
+                  .version = WIRE_VERSION_HIGH,
+                  .type = WIRE_COMMIT,
+                  .head_bytes = sizeof(*commit),
+                  .cluster_tag = 0x5eed,
+                  .sender = 2,
+                  .ring_rep = 1,
+                  .ring_seq = 4,
+                  .frame_bytes = wire_commit_bytes(1) },
+        .token_seq = 1,
+        .member_count = 1,
+    };
+    commit->id[0] = 1;
+    net->lawless = true;
+    net_start(net, 0);
+    net_run(net, 10 * NS_PER_MS);
+    for (int i = 0; i < 2; i++) { /* a ring of one, and its commit token come round */
+        net_inject(net, 0, frame, commit->head.frame_bytes);
+        net_run(net, NS_PER_MS);
+    }
+    cr_assert(ge(u64, ring_stats(net->node[0].ring)->rx_stale, 2));
+    for (int node = 1; node < NODES; node++)
+        net_start(net, node);
+    all_is_well(net, "a commit token in our name");
+    net_free(net);
+}
+
+Test(forged, recovery_takes_no_message_of_a_node_that_is_none_of_ours)
+{
+    struct inner in;
+    struct ring *r = inner_make(&in, 3);
+    r->my_old_ring = r->my_ring;
+    configuration_set(r, &r->my_ring, (struct ring_id){ .seq = 8, .rep = 1 }, r->my_ring.memb);
+    r->state = RING_RECOVERY;
+    for (uint32_t sender = 3; sender <= 4; sender++) {
+        struct zcb *frame = zcb_get(&in.pool, ZCB_HELD_OUT);
+        *(struct wire_recovery *)(void *)frame->head = (struct wire_recovery){
+            .head = { .type = WIRE_RECOVERY, .ring_rep = 1, .ring_seq = 8 },
+            .old_ring_rep = 1,
+            .old_ring_seq = 4,
+            .old_sender = sender,
+            .old_seq = sender,
+        };
+        recovery_accept(r, frame);
+        zcb_drop(frame, ZCB_HELD_OUT);
+    }
+    cr_expect(window_at(r->old, 3) != NULL);
+    cr_expect(window_at(r->old, 4) == NULL);
+    inner_end(&in);
 }
