@@ -90,11 +90,27 @@ bool command(const char *line)
     return system(quiet) == 0;
 }
 
+bool link_add_v6(const char *address)
+{
+    uint64_t begin_ns = clock_ns();
+    char line[128];
+
+    snprintf(line, sizeof line, "ip -6 address add %s/64 dev l0 nodad", address);
+    if (!command(line))
+        return false;
+    snprintf(line, sizeof line, "ip -6 route show table local dev l0 | grep -q '^local %s '",
+             address);
+    while (!command(line))
+        deadline_check(begin_ns, "a route to a new address");
+    return true;
+}
+
 bool link_make(void)
 {
-    return isolate() && command("ip link add l0 type veth peer name l1 && ip link set l1 up && "
-                                "ip link set l0 up && ip address add " LINK_V4 "/24 dev l0 && "
-                                "ip -6 address add " LINK_V6 "/64 dev l0 nodad");
+    return isolate() &&
+           command("ip link add l0 type veth peer name l1 && ip link set l1 up && "
+                   "ip link set l0 up && ip address add " LINK_V4 "/24 dev l0") &&
+           link_add_v6(LINK_V6);
 }
 
 static uint16_t free_port(const struct sockaddr *any, socklen_t bytes)

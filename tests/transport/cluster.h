@@ -78,6 +78,9 @@ bool isolate(void);
 #define LINK_V4 "10.92.0.1"
 #define LINK_V6 "fd00:5c::1"
 bool link_make(void);
+/* One more IPv6 address of l0. One can be bound to before the kernel has routed it: until then what
+ * is sent there is lost, so this returns when it has. */
+bool link_add_v6(const char *address);
 /* A line for the shell, in our own namespace: did it work? */
 bool command(const char *line);
 

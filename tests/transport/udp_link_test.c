@@ -146,7 +146,7 @@ static void link_local(const char *group)
 {
     struct cluster c;
 
-    if (!isolate() || !link_make() || !command("ip -6 address add fe80::92/64 dev l0 nodad"))
+    if (!isolate() || !link_make() || !link_add_v6("fe80::92"))
         cr_skip_test("needs a network namespace, veth and `ip`");
     cluster_open(&c, UDP_IPV6, NULL);
     for (int i = 0; i < c.count; i++) {
