@@ -113,8 +113,7 @@ static void tell_service(struct handle *h)
 static void event_taken(struct handle *h, const struct chan_event *event)
 {
     struct receive_state *r = &h->receive;
-    if (event->kind == CHAN_MESSAGE && event->nodeid == h->hello.nodeid &&
-        atomic_load_explicit(&h->send.last_big, memory_order_relaxed) != 0)
+    if (event->kind == CHAN_MESSAGE && event->nodeid == h->hello.nodeid)
         send_came_back(h, event->arena, event->offset);
     r->taken_events++;
     r->taken_bytes += event->bytes;

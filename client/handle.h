@@ -36,6 +36,7 @@ struct tx_segment {
     uint64_t position;      /* next byte to write, counted for ever */
     uint64_t used_ns;       /* when a message was last put here, as far as it matters */
     enum segment_kind kind;
+    bool lent; /* to be given back as soon as nothing in it is under way */
 };
 
 struct send_state {
@@ -45,9 +46,11 @@ struct send_state {
     uint64_t denied_until_ns[SEGMENT_KINDS]; /* the pool was empty: do not ask again before */
     _Atomic uint64_t refused_bytes;          /* size + 1 of the last message refused for room */
     _Atomic uint32_t idle_count;             /* segments to give back when idle */
-    _Atomic uint64_t last_big; /* segment_key() of the last message in a large or single segment,
-                                  until it has come back to us; 0: it has */
-    _Atomic uint64_t trim_ns;  /* when to look for idle ones next */
+    _Atomic uint64_t last_big;    /* segment_key() of the last message in a large or single segment,
+                                     until it has come back to us; 0: it has */
+    _Atomic uint64_t last_medium; /* the same for medium segments */
+    _Atomic bool stream_over;     /* one of the two has come back, and nobody looked since */
+    _Atomic uint64_t trim_ns;     /* when to look for idle ones next */
     uint32_t count[SEGMENT_KINDS]; /* of the segments there are */
     uint64_t large_back_ns;        /* when the large one was given back */
     bool large_stays;              /* it was wanted again soon after, so until it is idle */

@@ -95,6 +95,7 @@ static cs_error_t map_segment(struct handle *h, const struct ctl_answer *answer,
     }
     zcb_arena_close_fd(&s->arena);
     s->position = free_position(h, answer->arg);
+    s->lent = answer->flags & CTL_TX_LENT;
     *out = s;
     return CS_OK;
 }
@@ -210,11 +211,15 @@ cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *
 void segments_use_spot(struct handle *h, const struct segment_spot *spot)
 {
     struct tx_segment *s = spot->segment;
+    bool empty = spot->end % s->arena.bytes == spot->offset;
     s->position = spot->end;
     if (atomic_load_explicit(&h->send.idle_count, memory_order_relaxed) > 0)
         s->used_ns = handle_now_ns();
     if (s->kind == SEGMENT_LARGE || s->kind == SEGMENT_SINGLE)
         atomic_store_explicit(&h->send.last_big, segment_key(s->arena.id, spot->offset),
+                              memory_order_relaxed);
+    else if (s->kind == SEGMENT_MEDIUM && !empty) /* which comes back without a place */
+        atomic_store_explicit(&h->send.last_medium, segment_key(s->arena.id, spot->offset),
                               memory_order_relaxed);
 }
 
@@ -233,14 +238,26 @@ bool segments_have_room(struct handle *h, uint32_t bytes)
     return kind != SEGMENT_KINDS && handle_now_ns() >= h->send.denied_until_ns[kind];
 }
 
+/* Nothing in segments of this kind is under way: do they go back? */
+static bool stream_ended(const struct handle *h, const struct tx_segment *s)
+{
+    const struct send_state *send = &h->send;
+    if (s->kind == SEGMENT_MEDIUM)
+        return s->lent && !atomic_load_explicit(&send->last_medium, memory_order_relaxed);
+    return s->kind == SEGMENT_LARGE && (s->lent || !send->large_stays) &&
+           !atomic_load_explicit(&send->last_big, memory_order_relaxed);
+}
+
 void segments_stream_ended(struct handle *h)
 {
-    if (h->send.large_stays)
-        return;
-    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++)
-        if (exists(&h->send.segment[i]) && h->send.segment[i].kind == SEGMENT_LARGE)
-            give_back(h, i);
-    h->send.large_back_ns = handle_now_ns();
+    for (uint32_t i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+        const struct tx_segment *s = &h->send.segment[i];
+        if (!exists(s) || !stream_ended(h, s))
+            continue;
+        if (s->kind == SEGMENT_LARGE)
+            h->send.large_back_ns = handle_now_ns();
+        give_back(h, i);
+    }
 }
 
 void segments_trim(struct handle *h)

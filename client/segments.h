@@ -7,9 +7,11 @@
  *
  *   small    one, from the first send on, for messages up to SEGMENT_SMALL_MESSAGE_MAX; the service
  *            gives less than was asked for when many handles have one
- *   medium   a few, under pressure and for messages up to half of one; given back when idle
+ *   medium   a few, under pressure and for messages up to half of one; given back when idle, or, if
+ *            the service only lent it, when the last message in one has come back to us
  *   large    one, for a stream of messages up to half of it; given back when the last of them has
- *            come back to us, or, when such streams follow each other, when idle
+ *            come back to us, or, when such streams follow each other and it was not only lent,
+ *            when idle
  *   single   for one message, of its size, given back as soon as it is submitted: the service
  *            keeps it until the message has been sent and read
  *
@@ -58,7 +60,7 @@ bool segments_have_room(struct handle *h, uint32_t bytes);
 /* Give back what has been idle for long. */
 void segments_trim(struct handle *h);
 
-/* The stream of messages in the large segment has ended for now. */
+/* A stream of messages in medium or large segments may have ended for now. */
 void segments_stream_ended(struct handle *h);
 
 /* Names a place in an arena. Never 0. */

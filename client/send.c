@@ -104,12 +104,25 @@ static cs_error_t send_locked(struct handle *h, cpg_guarantee_t guarantee, const
     return heard ? CS_OK : CS_ERR_LIBRARY;
 }
 
+/* Who has the lock looks again when he gives it back. */
+static void end_stream(struct handle *h)
+{
+    if (pthread_mutex_trylock(&h->send.lock) != 0)
+        return;
+    bool over = atomic_exchange(&h->send.stream_over, false);
+    if (over && !atomic_load_explicit(&h->finalized, memory_order_acquire))
+        segments_stream_ended(h);
+    pthread_mutex_unlock(&h->send.lock);
+}
+
 cs_error_t send_message(struct handle *h, cpg_guarantee_t guarantee, const struct iovec *iov,
                         unsigned int count)
 {
     pthread_mutex_lock(&h->send.lock);
     cs_error_t error = send_locked(h, guarantee, iov, count);
     pthread_mutex_unlock(&h->send.lock);
+    if (atomic_load(&h->send.stream_over))
+        end_stream(h);
     if (error == CS_ERR_TRY_AGAIN)
         sched_yield(); /* C1: callers that spin let the service have the processor */
     if (send_may_trim(h))
@@ -177,15 +190,19 @@ void send_trim(struct handle *h)
     pthread_mutex_unlock(&h->send.lock);
 }
 
+/* True once for each message: it was the last of its kind. */
+static bool was_last(_Atomic uint64_t *last, uint64_t key)
+{
+    return atomic_load_explicit(last, memory_order_relaxed) == key &&
+           atomic_compare_exchange_strong_explicit(last, &key, 0, memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
+
 void send_came_back(struct handle *h, uint32_t arena, uint64_t offset)
 {
     uint64_t key = segment_key(arena, offset);
-    if (!atomic_compare_exchange_strong_explicit(&h->send.last_big, &key, 0, memory_order_relaxed,
-                                                 memory_order_relaxed))
+    if (!was_last(&h->send.last_big, key) && !was_last(&h->send.last_medium, key))
         return;
-    if (pthread_mutex_trylock(&h->send.lock) != 0)
-        return; /* somebody sends: the stream goes on, or it is trimmed later */
-    if (atomic_load_explicit(&h->send.last_big, memory_order_relaxed) == 0)
-        segments_stream_ended(h);
-    pthread_mutex_unlock(&h->send.lock);
+    atomic_store(&h->send.stream_over, true);
+    end_stream(h);
 }

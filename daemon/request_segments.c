@@ -21,9 +21,11 @@ static void done_segment(struct ask *ask, const struct core_event *answer)
             connection_result(ask->connection, answer->error);
         return;
     }
-    struct ctl_answer out = {
-        .error = CS_OK, .arg = s->index, .arg64 = s->arena.bytes, .arena = s->arena.id
-    };
+    struct ctl_answer out = { .error = CS_OK,
+                              .arg = s->index,
+                              .arg64 = s->arena.bytes,
+                              .arena = s->arena.id,
+                              .flags = s->lent ? CTL_TX_LENT : 0 };
     if (ask->connection)
         connection_answer(ask->connection, &out, &s->write_fd, 1);
     tx_segment_passed(s);

@@ -35,7 +35,7 @@ void resources_close(struct resources *r)
     while (r->segments)
         tx_segment_destroy(r, r->segments);
     INVARIANT(r->tx_bytes == 0 && r->tx_large_bytes == 0 && r->segment_count == 0); /* M1 */
-    INVARIANT(r->tx_stay_bytes == 0 && r->tx_own_bytes == 0);
+    INVARIANT(r->tx_kept_bytes == 0 && r->tx_own_bytes == 0);
     INVARIANT(r->channel_count == 0 && r->channel_bytes == 0);
     zcb_arena_destroy(&r->core_page);
     zcb_arena_destroy(&r->rx);
@@ -108,7 +108,7 @@ static uint64_t owned_bytes(const struct resources *r, uint32_t owner)
 {
     uint64_t bytes = 0;
     for (const struct tx_segment *s = r->segments; s; s = s->next)
-        bytes += s->owner == owner ? s->arena.bytes : 0;
+        bytes += s->owner == owner && !s->own ? s->arena.bytes : 0;
     return bytes;
 }
 
@@ -141,23 +141,23 @@ static int may_have_own(const struct resources *r, uint32_t owner, uint64_t byte
 }
 
 /* M5 */
-static int may_keep(const struct resources *r, uint32_t owner, uint64_t bytes)
+static bool may_keep(const struct resources *r, uint64_t bytes)
 {
     uint64_t left =
         align_up(r->config->message_bytes_max, CHAN_PAGE_BYTES) + CONFIG_TX_RESERVE_BYTES;
-    if (r->tx_stay_bytes + bytes + left > r->config->tx_total_bytes)
-        return -EAGAIN;
-    return may_have(r, owner, bytes);
+    return r->tx_kept_bytes + bytes + left <= r->config->tx_total_bytes;
 }
 
-/* What of its wish the client gets: the pool's, or a smaller one of its own. */
-static int grant(const struct resources *r, struct tx_segment *s, uint64_t *bytes)
+/* What of its wish the client gets, and how: the pool's to keep, lent, or a smaller one of its own.
+ */
+static int grant(const struct resources *r, struct tx_segment *s, uint64_t *bytes, bool stays)
 {
-    if (!s->stays)
-        return may_have(r, s->owner, *bytes);
-    if (may_keep(r, s->owner, *bytes) == 0)
-        return 0;
+    int failed = may_have(r, s->owner, *bytes);
+    s->lent = !may_keep(r, *bytes);
+    if (!stays || (!failed && !s->lent))
+        return failed;
     s->own = true;
+    s->lent = false;
     *bytes = min_u64(*bytes, CONFIG_TX_OWN_BYTES);
     return may_have_own(r, s->owner, *bytes);
 }
@@ -191,8 +191,8 @@ static void count_segment(struct resources *r, const struct tx_segment *s, int s
     r->tx_bytes += change;
     if (bytes > CONFIG_TX_LARGE_BYTES)
         r->tx_large_bytes += change;
-    if (s->stays)
-        r->tx_stay_bytes += change;
+    if (!s->lent)
+        r->tx_kept_bytes += change;
 }
 
 int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, bool stays,
@@ -207,8 +207,7 @@ int tx_segment_create(struct resources *r, uint32_t owner, uint64_t bytes, bool 
     if (!s)
         return -ENOMEM;
     s->owner = owner;
-    s->stays = stays;
-    int failed = grant(r, s, &bytes);
+    int failed = grant(r, s, &bytes, stays);
     if (failed)
         goto free_segment;
     failed = zcb_arena_create(&s->arena, "synchrotron-tx", bytes, next_id(r), ZCB_PAGES_SMALL,

@@ -16,9 +16,10 @@
  *             M3  a descriptor that a client gets of a segment it does not own cannot be mapped
  *                 writable: it was opened for reading only
  *             M4  an arena id is not used again while an arena has it
- *             M5  segments that stay leave room in config.tx_total_bytes for the largest message
- *                 and the reserve; a client that comes too late for such a one has a small one of
- *                 its own. So clients that are idle keep nobody from sending
+ *             M5  what clients keep leaves room in config.tx_total_bytes for the largest message
+ *                 and the reserve. Who comes too late has a small segment of its own, and others
+ *                 are lent until nothing in them is in use: clients that are idle, and call nobody,
+ *                 keep nobody from sending
  *             M6  own segments are CONFIG_TX_OWN_BYTES for each possible client at the most, those
  *                 of dead ones included
  * Thread:     control thread
@@ -34,7 +35,7 @@ struct tx_segment {
     uint32_t owner;       /* serial of the client it was made for */
     uint32_t slot, index; /* where its client has it; the caller's to fill and to read */
     int write_fd;         /* to be passed to its client once, then closed: -1 */
-    bool stays, own;
+    bool own, lent;
 };
 
 /* The regions of one handle. */
@@ -51,7 +52,7 @@ struct resources {
     struct tx_segment *segments;
     uint32_t last_id;
     uint32_t segment_count, channel_count;
-    uint64_t tx_bytes, tx_large_bytes, tx_stay_bytes, tx_own_bytes, channel_bytes;
+    uint64_t tx_bytes, tx_large_bytes, tx_kept_bytes, tx_own_bytes, channel_bytes;
 };
 
 enum { ARENA_ID_RX = 1, ARENA_ID_CORE = 2, ARENA_ID_CHANNEL = 3 };

@@ -37,7 +37,7 @@ enum ctl_type {
     CTL_ITERATE = 5,  /* name, arg = cpg_iteration_type_t -> arg = entry count, arg64 = bytes; fd: a
                          memfd of struct ctl_iteration_entry[], none when empty */
     CTL_TX_GET = 6,   /* arg64 = bytes wanted, arg = CTL_TX_STAYS or 0 -> arg = segment index,
-                         arg64 = bytes got, arena id;
+                         arg64 = bytes got, arena id, flags = CTL_TX_LENT or 0;
                          fd: the TX arena */
     CTL_TX_PUT = 7,   /* arg = segment index: not needed any more; freed when drained */
     CTL_MAP = 8,      /* arg = arena id -> arg64 = bytes; fd: the arena, to be mapped read-only */
@@ -61,6 +61,7 @@ enum { CTL_HELLO_WANT_RINGS = 1 << 1 }; /* CTL_HELLO arg: the handle has a ring 
 enum { CTL_HELLO_ADMIN = 1 << 2 }; /* CTL_HELLO arg: status only, no channel and no descriptors */
 
 enum { CTL_TX_STAYS = 1 << 0 }; /* CTL_TX_GET arg: kept for good, so less may be given */
+enum { CTL_TX_LENT = 1 << 0 }; /* its answer: to be given back as soon as nothing in it is in use */
 
 struct ctl_hello {
     uint32_t nodeid;
@@ -91,7 +92,7 @@ struct ctl_answer {
     uint32_t arg;
     uint64_t arg64;
     uint32_t arena;
-    uint32_t zero;
+    uint32_t flags;
     union {
         struct ctl_hello hello;
         struct ctl_members members;

@@ -122,3 +122,28 @@ CASE(H1_many_handles_in_one_loop)
     for (int i = 0; i < loop.count; i++)
         EXPECT((fcntl(loop.pollfd[i].fd, F_GETFD) == -1) == (i % 2 == 0));
 }
+
+/* Bursts take more memory than a handle keeps; a program that then waits in poll() for ever calls
+ * nothing by which the library could give it back later. */
+CASE(C3_handles_that_are_idle_after_a_burst_keep_nobody_from_sending)
+{
+    enum { BURST = 600 };
+    static struct loop loop;
+    static char bytes[1024];
+    loop.count = atoi(probe_word(0));
+    open_all(&loop);
+    run_until(&loop, 1);
+    for (int i = 0; i < loop.count; i++) {
+        struct member *m = &loop.member[i];
+        for (int n = 0; n < BURST; n++) {
+            cs_error_t answer;
+            while ((answer = send_bytes(m->handle, bytes, sizeof(bytes))) == CS_ERR_TRY_AGAIN)
+                turn(&loop, 0, 1);
+            CHECK(answer == CS_OK);
+        }
+    }
+    run_until(&loop, 1 + BURST);
+    send_largest(&loop.member[0], strtoull(probe_word(1), NULL, 10));
+    for (int i = 0; i < loop.count; i++)
+        member_close(&loop.member[i]);
+}

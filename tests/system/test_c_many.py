@@ -3,7 +3,7 @@
 
 import pytest
 
-from c_programs import Program
+from c_programs import Program, run_case
 from cluster import Cluster, wait_for
 
 HANDLE_BYTES_MAX = 256 * 1024
@@ -46,3 +46,8 @@ def test_H1_many_handles_in_one_process(service, count):
                 "channels": memory["channels"]["bytes"], "segments": memory["tx_segments"]["bytes"],
                 "bytes": memory["total_bytes"] - before["total_bytes"]}
     wait_for(lambda: not any(left().values()), lambda: f"left over: {left()}")
+
+
+@pytest.mark.parametrize("count", [6, 60])
+def test_C3_handles_that_are_idle_after_a_burst_keep_nobody_from_sending(service, count):
+    run_case(service, 1, "many", "C3_handles_that_are_idle_after_a_burst_keep_nobody_from_sending", count, MESSAGE_MAX)
