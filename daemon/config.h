@@ -46,6 +46,7 @@ struct config {
     uint64_t socket_bytes;
     /* poll */
     enum poll_policy poll;
+    bool spins;             /* what the policy comes to on this machine */
     int poll_cpu;           /* -1: not pinned */
     uint32_t poll_yield_us; /* backoff: how long to yield after the last work before sleeping */
     /* zcb */

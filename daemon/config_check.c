@@ -226,6 +226,14 @@ static void check_directories(struct config_parser *p)
                      c->runtime_dir);
 }
 
+/* Whoever shares its processor, or leaves too few to the clients, had better sleep. */
+static bool spins(const struct config *c, int processors)
+{
+    if (c->poll == POLL_AUTO)
+        return c->poll_cpu >= 0 && processors > 2;
+    return c->poll == POLL_SPIN;
+}
+
 void config_check(struct config_parser *p)
 {
     check_totem(p);
@@ -236,5 +244,6 @@ void config_check(struct config_parser *p)
     check_logging(p);
     check_directories(p);
     qsort(p->said.nodes, (size_t)p->said.node_count, sizeof(p->said.nodes[0]), node_order);
+    p->said.spins = spins(&p->said, p->host->processors);
     *p->config = p->said;
 }

@@ -115,5 +115,6 @@ void config_host_here(struct config_host *host)
         .runtime_dir = getenv(CTL_RUNTIME_DIR_ENV),
         .user_runtime_dir = getenv("XDG_RUNTIME_DIR"),
         .uid = geteuid(),
+        .processors = (int)sysconf(_SC_NPROCESSORS_ONLN),
     };
 }

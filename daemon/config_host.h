@@ -25,6 +25,7 @@ struct config_host {
     const char *runtime_dir;      /* from the environment, or NULL */
     const char *user_runtime_dir; /* $XDG_RUNTIME_DIR, or NULL */
     uid_t uid;
+    int processors; /* that are online */
 };
 
 /* This machine, and this process's environment. */

@@ -183,13 +183,6 @@ static int create_queues(struct core *core)
     return error;
 }
 
-static bool decides_to_spin(const struct config *config)
-{
-    if (config->poll == POLL_AUTO)
-        return config->poll_cpu >= 0 && sysconf(_SC_NPROCESSORS_ONLN) > 2;
-    return config->poll == POLL_SPIN;
-}
-
 int core_create(struct core **out, const struct core_config *config, char *why, size_t why_bytes)
 {
     struct core *core = aligned_alloc(CACHE_LINE_BYTES, align_up(sizeof(*core), CACHE_LINE_BYTES));
@@ -199,7 +192,7 @@ int core_create(struct core **out, const struct core_config *config, char *why, 
     core->command_fd = core->event_fd = core->epoll_fd = core->tx_arena.fd = -1;
     core->config = config->config;
     core->words = config->words;
-    core->spin = decides_to_spin(config->config);
+    core->spin = config->config->spins;
     /* The ring's own deadline comes before the others give us up, by no more than this. */
     core->stale_ns = config->config->detect_ms * NS_PER_MS / 4;
     int error = create_pools(core, config);

@@ -64,11 +64,12 @@ static void tell_poll(const struct sayer *s, const struct config *config)
     char cpu[40] = "no core of its own";
     if (config->poll_cpu >= 0)
         snprintf(cpu, sizeof(cpu), "on cpu %d", config->poll_cpu);
-    if (config->poll == POLL_SPIN)
-        tell(s, "poll: spin, %s", cpu);
+    const char *by = config->poll == POLL_AUTO ? "auto, which here is " : "";
+    if (config->spins)
+        tell(s, "poll: %sspin, %s", by, cpu);
     else
-        tell(s, "poll: %s, %s, sleeps after %u us without work", poll_policy_name[config->poll],
-             cpu, config->poll_yield_us);
+        tell(s, "poll: %sbackoff, %s, sleeps after %u us without work", by, cpu,
+             config->poll_yield_us);
 }
 
 void notice_config(const struct config *config, notice_fn say, void *context)

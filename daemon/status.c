@@ -290,6 +290,7 @@ char *status_json(const struct control *c, const struct core_status *status,
     json_object_set_new(all, "counters", counters_object(c, status));
     json_object_set_new(all, "memory", memory_object(c, status));
     set_text(poll, "policy", poll_policy_name[c->config->poll]);
+    json_object_set_new(poll, "spins", json_boolean(c->config->spins));
     json_object_set_new(poll, "cpu",
                         c->config->poll_cpu < 0 ? json_null() : json_integer(c->config->poll_cpu));
     json_object_set_new(all, "poll", poll);

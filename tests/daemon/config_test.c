@@ -44,6 +44,7 @@ static const struct config_host fake_host = {
     .has_cpu = fake_has_cpu,
     .user = fake_user,
     .group = fake_group,
+    .processors = 4,
 };
 
 static struct config config;
@@ -384,6 +385,23 @@ Test(config, users_and_groups_are_names_or_numbers_and_repeat)
     cr_assert(eq(u32, config.gids[1], 7));
     cr_assert(parse(ORDINARY "clients {\nuid: nobody-knows\n}\n") < 0);
     cr_assert(error_at(19, 6, "a user of this machine"));
+}
+
+Test(config, auto_spins_on_a_processor_of_its_own_when_clients_have_others)
+{
+    struct config_host host = fake_host;
+    static const char own[] = ORDINARY "poll {\ncpu: 3\n}\n";
+    cr_assert(eq(int, parse(ORDINARY), 0));
+    cr_assert(not(config.spins));
+    cr_assert(eq(int, parse(own), 0));
+    cr_assert(config.spins);
+    cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 3\npolicy: backoff\n}\n"), 0));
+    cr_assert(not(config.spins));
+    host.processors = 2;
+    cr_assert(eq(int, config_parse_on(&config, own, strlen(own), &report, &host), 0));
+    cr_assert(not(config.spins));
+    cr_assert(eq(int, parse(ORDINARY "poll {\npolicy: spin\n}\n"), 0));
+    cr_assert(config.spins);
 }
 
 Test(config, directories_follow_user_and_environment)

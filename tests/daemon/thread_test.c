@@ -23,7 +23,7 @@ static struct core *core;
 static struct core_event answer;
 static bool formed;
 
-static void create(enum poll_policy policy)
+static void create(bool spins)
 {
     char why[256];
     config = (struct config){
@@ -35,7 +35,7 @@ static void create(enum poll_policy policy)
         .node_id = 1,
         .nodes = { { .node_id = 1, .address = "127.0.0.1", .port = 0 } },
         .transport = "udp",
-        .poll = policy,
+        .spins = spins,
         .poll_cpu = -1,
         .poll_yield_us = 50,
         .message_bytes_max = 1 << 20,
@@ -144,11 +144,11 @@ static void next_event(struct fake_client *f, struct chan_event *event)
     }
 }
 
-static void talk(enum poll_policy policy, int messages)
+static void talk(bool spins, int messages)
 {
     struct fake_client f;
     struct chan_event event;
-    create(policy);
+    create(spins);
     while (!formed)
         cr_assert(wait_event());
     connect_client(&f, 0);
@@ -169,18 +169,18 @@ TestSuite(thread, .timeout = 60);
 
 Test(thread, a_core_that_sleeps_hears_every_doorbell)
 {
-    talk(POLL_BACKOFF, 300);
+    talk(false, 300);
 }
 
 Test(thread, a_core_that_spins_needs_none)
 {
-    talk(POLL_SPIN, 20);
+    talk(true, 20);
 }
 
 Test(thread, an_idle_core_sleeps)
 {
     static struct core_status before, after;
-    create(POLL_BACKOFF);
+    create(false);
     while (!formed)
         cr_assert(wait_event());
     command((struct core_command){ .type = CORE_STATUS, .out.status = &before });
@@ -196,7 +196,7 @@ Test(thread, K1_every_command_is_answered_also_when_thousands_come_at_once)
     static struct ctl_members members;
     uint32_t sent = 0, answered = 0;
     struct core_event event;
-    create(POLL_BACKOFF);
+    create(false);
     while (!formed)
         cr_assert(wait_event());
     while (answered < 5000) {
