@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <qb/qbloop.h>
 #include <signal.h>
 #include <string.h>
@@ -34,18 +35,23 @@ struct daemon {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: synchrotrond [-f] [-c FILE] [-t] [-v] [-h]\n"
-                "  -f       stay in the foreground\n"
-                "  -c FILE  configuration, in the grammar of corosync.conf (" DEFAULT_FILE ")\n"
-                "  -t       check the configuration, say what follows from it, and exit\n"
-                "  -v       say the version and exit\n");
+    fprintf(to,
+            "usage: synchrotrond [-f] [-c FILE] [-t] [-v] [-h]\n\n"
+            "  -f             stay in the foreground\n"
+            "  -c FILE        configuration, in the grammar of corosync.conf (" DEFAULT_FILE ")\n"
+            "  -t             check the configuration, say what follows from it, and exit\n"
+            "  -v, --version  say the version and exit\n"
+            "  -h, --help     say this and exit\n");
 }
 
 /* -1: go on, else the exit status */
 static int read_options(struct options *o, int argc, char **argv)
 {
+    static const struct option words[] = { { "version", no_argument, NULL, 'v' },
+                                           { "help", no_argument, NULL, 'h' },
+                                           { 0 } };
     int letter;
-    while ((letter = getopt(argc, argv, "fc:tvh")) != -1) {
+    while ((letter = getopt_long(argc, argv, "fc:tvh", words, NULL)) != -1) {
         switch (letter) {
         case 'f':
             o->foreground = true;

@@ -85,6 +85,17 @@ def check(folder, text):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("option,status,said", [("--help", 0, "usage: synchrotrond"), ("-h", 0, "usage: synchrotrond"),
+                                                ("--version", 0, "synchrotrond "), ("-v", 0, "synchrotrond "),
+                                                ("--nonsense", 2, "usage: synchrotrond")])
+def test_the_command_line_explains_itself(option, status, said):
+    done = subprocess.run([DAEMON, option], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=agents.LIMIT)
+    assert done.returncode == status
+    assert said in (done.stderr if status else done.stdout)
+    assert not (status == 0 and done.stderr)
+
+
 def test_a_good_file_passes_and_says_what_follows_from_it(folder):
     status, said = check(folder, GOOD)
     assert status == 0 and "no error" in said, said
