@@ -93,8 +93,9 @@ static void gain_members(struct groups *g, struct group *group)
         joined[joined_count++] =
             (struct chan_address){ member->node_id, member->pid, REASON_NODEUP };
     }
-    groups_tell(
-        g, &(struct groups_view){ .group = group, .joined = joined, .joined_count = joined_count });
+    if (joined_count > 0) /* none: what was said of it made no sense */
+        groups_tell(g, &(struct groups_view){
+                           .group = group, .joined = joined, .joined_count = joined_count });
 }
 
 /* What nodes that did not come along say they have: one view a group. */

@@ -513,6 +513,29 @@ Test(groups, a_sync_without_end_costs_no_memory_without_end)
     cr_expect(eq(u64, node[1].groups.malformed, PORT_SLOTS));
 }
 
+Test(groups, a_sync_that_brings_nobody_makes_no_view)
+{
+    uint8_t part[GWIRE_PART_BYTES];
+    struct core_name name = name_of("g");
+    configure(ALL, 4);
+    join(ALL, 1, PORT(10), 10, "g");
+    forget_logs();
+    transitional(BOTH(1, 2));
+    regular(ALL, 8);
+    sync_of(ALL, 1);
+    sync_of(ALL, 2);
+    /* Two members in one slot, and the one that is not put in says that it is in g. */
+    uint32_t bytes = gwire_put_sync(part, (struct ring_id){ .seq = 8, .rep = 1 }, 0);
+    bytes += gwire_put_entry(part + bytes, PORT(30), 30, &name);
+    struct core_name other = name_of("h");
+    bytes += gwire_put_entry(part + bytes, PORT(30), 31, &other);
+    gwire_mark_last(part);
+    order(BOTH(1, 2), 3, 0, part, bytes);
+    expect(1, "ring 1.8: 1 2 3\n");
+    cr_assert(eq(u64, node[1].groups.malformed, 1));
+    groups_check(&node[1].groups);
+}
+
 Test(groups, iteration_is_by_name_and_members_ascending)
 {
     struct ctl_iteration_entry entry[8];
