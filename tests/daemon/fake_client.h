@@ -33,15 +33,13 @@ static inline void *fake_region(size_t bytes)
     return region;
 }
 
-static inline void fake_client_open(struct fake_client *f, uint32_t slot, uint32_t pid,
+/* Without a socket: for a core that never wakes anybody. */
+static inline void fake_client_make(struct fake_client *f, uint32_t slot, uint32_t pid,
                                     uint32_t flags)
 {
-    int pair[2];
-    int failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
-    INVARIANT(failed == 0);
     *f = (struct fake_client){ .up = fake_region(CHAN_UP_BYTES),
                                .down = fake_region(CHAN_DOWN_BYTES),
-                               .socket = pair[1] };
+                               .socket = -1 };
     f->setup = (struct core_client_setup){
         .slot = slot,
         .serial = slot + 1,
@@ -50,7 +48,7 @@ static inline void fake_client_open(struct fake_client *f, uint32_t slot, uint32
         .up = f->up,
         .wake = &f->up->wake_page,
         .down = f->down,
-        .wake_socket = pair[0],
+        .wake_socket = -1,
     };
     spsc_consumer_init(&f->events, f->down->event, sizeof(struct chan_event), CHAN_EVENT_COUNT,
                        &f->down->event_tail, &f->up->words.event_head);
@@ -60,14 +58,27 @@ static inline void fake_client_open(struct fake_client *f, uint32_t slot, uint32
                        &f->up->words.submit_tail, &f->down->submit_head);
 }
 
+static inline void fake_client_open(struct fake_client *f, uint32_t slot, uint32_t pid,
+                                    uint32_t flags)
+{
+    int pair[2];
+    int failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
+    INVARIANT(failed == 0);
+    fake_client_make(f, slot, pid, flags);
+    f->socket = pair[1];
+    f->setup.wake_socket = pair[0];
+}
+
 static inline void fake_client_close(struct fake_client *f)
 {
-    close(f->socket);
-    close(f->setup.wake_socket);
+    if (f->socket >= 0) {
+        close(f->socket);
+        close(f->setup.wake_socket);
+    }
     free(f->up);
     free(f->down);
     free(f->tx);
-    *f = (struct fake_client){ 0 };
+    *f = (struct fake_client){ .socket = -1 };
 }
 
 static inline struct core_segment_setup fake_client_segment(struct fake_client *f, uint64_t bytes,

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "check.h"
+
+bool check_history(const struct history *h, struct verdict *v)
+{
+    return check_ring(h, v) && check_delivery(h, v);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "plan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/*
+ * A run is quiet for most of its time, as a cluster is; in between there are scenes: messages and
+ * trouble, much of both, within a few times of what it takes to notice a failure.
+ */
+
+enum {
+    PURPOSE_CLUSTER = 1,
+    PURPOSE_SCENES,
+    PURPOSE_NET,
+    MTU_LEAST = 620,
+};
+
+const char *const step_name[STEPS] = {
+    [STEP_CONNECT] = "connect", [STEP_JOIN] = "join",   [STEP_SEND] = "send",
+    [STEP_STALL] = "stall",     [STEP_SLOW] = "slow",   [STEP_KEEP] = "keep",
+    [STEP_DIE] = "die",         [STEP_FAULT] = "fault", [STEP_PAUSE] = "pause",
+    [STEP_CRASH] = "crash",     [STEP_STOP] = "stop",   [STEP_CLOCK] = "clock",
+    [STEP_DISK] = "disk",
+};
+
+static uint32_t pick(struct draw *d, const uint32_t *choices, uint32_t count)
+{
+    return choices[draw_below(d, count)];
+}
+
+#define PICK(d, ...)                           \
+    pick(d, (const uint32_t[]){ __VA_ARGS__ }, \
+         sizeof((const uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
+
+static void draw_memory(struct draw *d, struct config *c)
+{
+    c->message_bytes_max = PICK(d, 64 << 10, 64 << 10, 300 << 10, 300 << 10, 1 << 20, 3 << 20);
+    if (draw_chance(d, 15))
+        c->message_bytes_max = 32 << 20;
+    c->rx_bytes = c->message_bytes_max + c->message_bytes_max / 4 + (4 << 20);
+    if (c->message_bytes_max <= 300 << 10 && draw_chance(d, 300))
+        c->rx_bytes = c->message_bytes_max * 2 + (1 << 20); /* near exhaustion */
+    c->client_events_max = PICK(d, 64, 300, 1024, 4096);
+    c->client_frames_max = draw_chance(d, 200) ? draw_between(d, 60, 400) : 0;
+    c->slow_policy = draw_chance(d, 250) ? SLOW_EVICT : SLOW_BLOCK;
+    c->slow_client_ms = draw_scale(d, 50, 2000);
+}
+
+static void draw_times(struct draw *d, struct plan *p)
+{
+    struct config *c = &p->world.each;
+    struct sim_faults *net = &p->world.net.faults;
+    c->detect_ms = draw_scale(d, 60, 1500);
+    net->delay_ns_least = (uint64_t)draw_scale(d, 5, 400) * NS_PER_US;
+    if (c->detect_ms > 400 && draw_chance(d, 100))
+        net->delay_ns_least = (uint64_t)draw_between(d, 1, 4) * NS_PER_MS;
+    net->delay_ns_most = net->delay_ns_least + draw_below(d, (uint32_t)net->delay_ns_least + 1);
+    p->world.turn_ns = draw_between(d, 1, 10) * NS_PER_US;
+    p->world.persist_ns = draw_scale(d, 1, 30000) * NS_PER_US;
+}
+
+static void draw_cluster(struct plan *p, const struct plan_wish *wish)
+{
+    struct draw d = draw_stream(p->seed, PURPOSE_CLUSTER);
+    struct config *c = &p->world.each;
+    *c = (struct config){
+        .cluster_name = "sim",
+        .cluster_tag = 7,
+        .transport = "sim",
+        .poll = POLL_BACKOFF,
+        .poll_cpu = -1,
+        .clients_max = WORLD_CLIENTS,
+        .netmtu = PICK(&d, 1500, 1500, 9000, draw_between(&d, MTU_LEAST, 4000)),
+    };
+    p->world.nodes = (int)draw_between(&d, wish->nodes_least, wish->nodes_most);
+    if (draw_chance(&d, 500)) /* most questions are asked by few */
+        p->world.nodes = (int)draw_between(&d, wish->nodes_least, (uint32_t)p->world.nodes);
+    p->world.by_reference = draw_chance(&d, 500);
+    p->world.net.seed = draw_mix(p->seed, PURPOSE_NET);
+    p->world.net.inbox_frames = draw_chance(&d, 250) ? draw_between(&d, 200, 2000) : 0;
+    c->window_frames = draw_chance(&d, 300) ? draw_between(&d, 1, 400) : 0;
+    c->personal_frames = draw_chance(&d, 200) ? draw_between(&d, 1, 100) : 0;
+    c->accelerated_frames = draw_chance(&d, 200) ? draw_between(&d, 1, 50) : 0;
+    p->lawless = draw_chance(&d, 40);
+    draw_memory(&d, c);
+    draw_times(&d, p);
+    p->segment_bytes = PICK(&d, 16 << 10, 64 << 10, 256 << 10);
+    for (int i = 1; i <= p->world.nodes; i++)
+        p->start_ns[i] = draw_chance(&d, 700) ? 0 : draw_below(&d, 4 * c->detect_ms) * NS_PER_MS;
+    p->end_ns = wish->seconds * NS_PER_S / 2 + draw_below(&d, wish->seconds * 1000) * NS_PER_MS;
+}
+
+/* Scenes. */
+
+struct author {
+    struct plan *plan;
+    struct draw draw;
+    uint64_t now_ns;
+    uint32_t groups;
+};
+
+static struct plan_step *step(struct author *w, enum step_kind kind, uint32_t who)
+{
+    static struct plan_step nowhere;
+    struct plan *p = w->plan;
+    if (p->step_count == PLAN_STEPS_MAX)
+        return &nowhere;
+    struct plan_step *s = &p->step[p->step_count++];
+    *s = (struct plan_step){ .at_ns = w->now_ns, .kind = kind, .who = who, .order = p->step_count };
+    return s;
+}
+
+static uint64_t detect_ns(const struct author *w)
+{
+    return w->plan->world.each.detect_ms * NS_PER_MS;
+}
+
+static uint32_t some_agent(struct author *w)
+{
+    return draw_below(&w->draw, w->plan->agent_count);
+}
+
+static uint32_t some_node(struct author *w)
+{
+    return 1 + draw_below(&w->draw, (uint32_t)w->plan->world.nodes);
+}
+
+static uint32_t some_nodes(struct author *w)
+{
+    uint32_t all = ((1u << w->plan->world.nodes) - 1) << 1;
+    return (uint32_t)draw64(&w->draw) & all;
+}
+
+static void joins(struct author *w, uint32_t agent)
+{
+    step(w, STEP_JOIN, agent)->value =
+        draw_chance(&w->draw, 120) ? AGENT_NO_GROUP : (int32_t)draw_below(&w->draw, w->groups);
+}
+
+static enum agent_size some_size(struct author *w)
+{
+    uint32_t x = draw_below(&w->draw, 1000);
+    if (x < 150)
+        return SIZE_TINY;
+    if (x < 450)
+        return SIZE_SMALL;
+    if (x < 600)
+        return SIZE_FRAMES;
+    if (x < 680)
+        return SIZE_BULK;
+    if (x < 700)
+        return SIZE_TURNS;
+    return x < 705 ? SIZE_HUGE : SIZE_MIXED;
+}
+
+static void sends(struct author *w, uint32_t agent)
+{
+    struct plan_step *s = step(w, STEP_SEND, agent);
+    struct agent_burst *b = &s->burst;
+    b->size = some_size(w);
+    b->count = draw_scale(&w->draw, 1, b->size == SIZE_BULK ? 8 : 400);
+    if (b->size == SIZE_TURNS || b->size == SIZE_HUGE)
+        b->count = 1 + draw_below(&w->draw, 2);
+    b->safe_permille = draw_chance(&w->draw, 500) ? 0 : draw_below(&w->draw, 1001);
+    b->gap_ns = draw_chance(&w->draw, 600) ? 0 : draw_scale(&w->draw, 1, 20000) * NS_PER_US;
+}
+
+static uint64_t some_while(struct author *w)
+{
+    return (uint64_t)draw_scale(&w->draw, 1, 6000) * detect_ns(w) / 1000;
+}
+
+static void link_trouble(struct author *w)
+{
+    struct plan_step *s = step(w, STEP_FAULT, 0);
+    struct fault *f = &s->fault;
+    bool everywhere = draw_chance(&w->draw, 500);
+    s->ns = some_while(w);
+    f->kind = draw_below(&w->draw, FAULT_KINDS);
+    f->from = everywhere ? UINT32_MAX : some_nodes(w);
+    f->to = everywhere ? UINT32_MAX : some_nodes(w);
+    f->ppm = draw_scale(&w->draw, 1000, 300000);
+    f->ns = draw_scale(&w->draw, 20, 20000) * NS_PER_US;
+    if (f->kind == FAULT_CUT || f->kind == FAULT_FLAP) {
+        f->from = some_nodes(w);
+        f->to = draw_chance(&w->draw, 700) ? ~f->from : some_nodes(w);
+        f->both = draw_chance(&w->draw, 700);
+        f->ns = (uint64_t)draw_between(&w->draw, 20, 2000) * detect_ns(w) / 1000;
+    }
+    if (f->kind == FAULT_DELAY && draw_chance(&w->draw, 300))
+        f->ns = (uint64_t)draw_between(&w->draw, 100, 1500) * detect_ns(w) / 1000;
+}
+
+static void node_trouble(struct author *w)
+{
+    static const enum step_kind kinds[] = { STEP_PAUSE, STEP_PAUSE, STEP_CRASH, STEP_CRASH,
+                                            STEP_STOP,  STEP_CLOCK, STEP_DISK };
+    enum step_kind kind = kinds[draw_below(&w->draw, ARRAY_COUNT(kinds))];
+    struct plan_step *s = step(w, kind, some_node(w));
+    s->ns = some_while(w);
+    s->forgets = draw_chance(&w->draw, 150);
+    s->value = (int32_t)draw_below(&w->draw, 200001) - 100000; /* a tenth fast or slow */
+    if (kind == STEP_CRASH && draw_chance(&w->draw, 400))
+        s->ns = (uint64_t)draw_below(&w->draw, 700) * detect_ns(w) / 1000; /* before they notice */
+}
+
+static void agent_trouble(struct author *w)
+{
+    static const enum step_kind kinds[] = { STEP_STALL, STEP_SLOW, STEP_KEEP, STEP_DIE, STEP_DIE };
+    enum step_kind kind = kinds[draw_below(&w->draw, ARRAY_COUNT(kinds))];
+    struct plan_step *s = step(w, kind, some_agent(w));
+    s->ns = draw_scale(&w->draw, 1, 3000) * NS_PER_MS;
+    s->pace_ns = draw_scale(&w->draw, 10, 30000) * NS_PER_US;
+}
+
+static void scene(struct author *w, uint32_t trouble_permille)
+{
+    uint32_t acts = draw_between(&w->draw, 4, 24);
+    uint64_t length_ns = some_while(w) + NS_PER_MS;
+    uint64_t begin_ns = w->now_ns;
+    for (uint32_t i = 0; i < acts; i++) {
+        w->now_ns = begin_ns + draw64(&w->draw) % length_ns;
+        if (!draw_chance(&w->draw, trouble_permille)) {
+            uint32_t agent = some_agent(w);
+            if (draw_chance(&w->draw, 200))
+                joins(w, agent);
+            else
+                sends(w, agent);
+        } else if (draw_chance(&w->draw, 250)) {
+            agent_trouble(w);
+        } else if (draw_chance(&w->draw, 550)) {
+            link_trouble(w);
+        } else {
+            node_trouble(w);
+        }
+    }
+    w->now_ns = begin_ns + length_ns;
+}
+
+static void begin(struct author *w)
+{
+    struct plan *p = w->plan;
+    uint32_t each = draw_between(&w->draw, 1, 4);
+    w->groups = draw_scale(&w->draw, 1, HIST_GROUPS);
+    for (int node = 1; node <= p->world.nodes; node++) {
+        for (uint32_t i = draw_between(&w->draw, each > 1, each); i > 0; i--) {
+            uint32_t index = p->agent_count++;
+            p->agent[index].node = (uint32_t)node;
+            p->agent[index].pid_stays = draw_chance(&w->draw, 300);
+            p->agent[index].shares_pid =
+                i > 1 && draw_chance(&w->draw, 200) ? index + 1 : index; /* two of one process */
+            w->now_ns = draw_below(&w->draw, 500) * NS_PER_MS;
+            uint32_t flags = draw_chance(&w->draw, 900) ? CTL_HELLO_WANT_RINGS : 0;
+            flags |= flags && draw_chance(&w->draw, 900) ? CTL_HELLO_FIRST_RING : 0;
+            step(w, STEP_CONNECT, index)->value = (int32_t)flags;
+            step(w, STEP_JOIN, index)->value = (int32_t)draw_below(&w->draw, w->groups);
+        }
+    }
+    if (p->agent_count == 0)
+        p->agent[p->agent_count++].node = 1;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct plan_step *x = a, *y = b;
+    if (x->at_ns != y->at_ns)
+        return x->at_ns < y->at_ns ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
+{
+    memset(p, 0, sizeof(*p));
+    p->seed = seed;
+    draw_cluster(p, wish);
+    struct author w = { .plan = p, .draw = draw_stream(seed, PURPOSE_SCENES) };
+    begin(&w);
+    uint32_t trouble = PICK(&w.draw, 0, 100, 300, 300, 500, 700);
+    uint32_t scenes = draw_between(&w.draw, 2, 9);
+    for (uint32_t i = 0; i < scenes; i++) {
+        w.now_ns = NS_PER_MS + draw64(&w.draw) % p->end_ns;
+        if (draw_chance(&w.draw, 250))
+            w.now_ns /= 20; /* when it is only just forming */
+        scene(&w, trouble);
+    }
+    qsort(p->step, p->step_count, sizeof(p->step[0]), by_time);
+    while (p->step_count > 0 && p->step[p->step_count - 1].at_ns > p->end_ns)
+        p->step_count--;
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "check.h"
+#include "tap.h"
+
+enum {
+    SWEEP_TURNS = 5000,
+    UPS_MAX = WORLD_NODES_MAX + 1,
+};
+
+/* A node that is to start. */
+struct up {
+    uint64_t at_ns; /* NS_NEVER: it is up, or nobody asked */
+    bool forgets;
+};
+
+struct run {
+    const struct plan *plan;
+    const struct run_options *options;
+    struct run_result *result;
+    struct world world;
+    struct history history;
+    struct agents agents;
+    struct faults faults;
+    struct up up[UPS_MAX];
+    uint32_t life[UPS_MAX];
+    uint64_t swept;
+    uint32_t next_step;
+    bool settling;
+};
+
+static struct verdict *verdict(struct run *r)
+{
+    return &r->result->verdict;
+}
+
+/* What the world calls. */
+
+static void before_turn(void *context, struct world_node *node)
+{
+    struct run *r = context;
+    tap.life = r->life[node->id];
+    tap.now_ns = r->world.now_ns;
+}
+
+static void print_trace(const struct run *r, const struct world_node *node,
+                        const struct ring_trace *t)
+{
+    static const char *const kinds[] = { "state",        "token lost", "join from",
+                                         "consensus of", "ring",       "failed",
+                                         "refused",      "bulk again", "waits for disk",
+                                         "impostor" };
+    printf("%12.6f node %u: %s ", (double)r->world.now_ns / 1e9, node->id, kinds[t->kind]);
+    if (t->kind == RING_TRACE_STATE)
+        printf("%s -> %s (%s)\n", ring_state_name[t->a], ring_state_name[t->b],
+               ring_reason_name[t->c]);
+    else
+        printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", t->a, t->b, t->c);
+}
+
+static void on_event(void *context, struct world_node *node, const struct core_event *event)
+{
+    struct run *r = context;
+    r->result->stats.evictions += event->type == CORE_EVENT_EVICT;
+    if (event->type != CORE_EVENT_TRACE)
+        agents_event(&r->agents, node, event);
+    else if (r->options->trace)
+        print_trace(r, node, &event->trace);
+}
+
+static uint64_t turned(void *context, struct world_node *node)
+{
+    struct run *r = context;
+    tap.life = HIST_NOBODY;
+    return agents_turned(&r->agents, node);
+}
+
+static const struct world_ops world_ops = { on_event, before_turn, turned };
+
+/* Nodes. */
+
+static void start(struct run *r, uint32_t node, bool forgets)
+{
+    char why[256];
+    if (forgets)
+        r->world.node[node].disk_seq = 0;
+    r->up[node].at_ns = NS_NEVER;
+    r->life[node] = history_life(&r->history, node, forgets, r->world.now_ns);
+    r->result->stats.lives++;
+    agents_node_up(&r->agents, node, r->life[node]);
+    if (!world_start(&r->world, node, why, sizeof(why)))
+        verdict_broken(verdict(r), "start", "node %u: %s", node, why);
+}
+
+static void life_ends(struct run *r, uint32_t node)
+{
+    struct hist_life *life = &r->history.lives.at[r->life[node]];
+    life->over = true;
+    life->until_ns = r->world.now_ns;
+}
+
+static void down(struct run *r, uint32_t node)
+{
+    life_ends(r, node);
+    agents_node_down(&r->agents, node);
+    world_kill(&r->world, node);
+}
+
+static void crash(struct run *r, const struct plan_step *s)
+{
+    if (!r->world.node[s->who].core)
+        return;
+    down(r, s->who);
+    r->up[s->who] = (struct up){ .at_ns = r->world.now_ns + s->ns, .forgets = s->forgets };
+}
+
+static void stop(struct run *r, const struct plan_step *s)
+{
+    struct core *core = r->world.node[s->who].core;
+    if (!core || core->stopping)
+        return;
+    core_command(core, &(struct core_command){ .type = CORE_STOP });
+    agents_node_stops(&r->agents, s->who);
+    r->history.lives.at[r->life[s->who]].over = true; /* from here on it need not deliver */
+    r->up[s->who] = (struct up){ .at_ns = r->world.now_ns + s->ns, .forgets = s->forgets };
+    world_wake(&r->world.node[s->who]);
+}
+
+/* Those that have stopped are gone, those that are to start do. */
+static void nodes_update(struct run *r)
+{
+    for (uint32_t node = 1; node <= (uint32_t)r->world.count; node++) {
+        const struct core *core = r->world.node[node].core;
+        if (core && core->stopped)
+            down(r, node);
+        if (!r->world.node[node].core && r->up[node].at_ns <= r->world.now_ns)
+            start(r, node, r->up[node].forgets);
+    }
+}
+
+/* Steps. */
+
+static void not_calm(struct run *r)
+{
+    r->history.calm_until_ns = min_u64(r->history.calm_until_ns, r->world.now_ns);
+}
+
+static void node_step(struct run *r, const struct plan_step *s)
+{
+    struct world_node *n = &r->world.node[s->who];
+    switch (s->kind) {
+    case STEP_PAUSE:
+        n->paused_ns = r->world.now_ns + s->ns;
+        break;
+    case STEP_CRASH:
+        crash(r, s);
+        break;
+    case STEP_STOP:
+        stop(r, s);
+        break;
+    case STEP_CLOCK:
+        world_clock_rate(&r->world, s->who, s->value);
+        return;
+    case STEP_DISK:
+        n->disk_fails_ns = r->world.now_ns + s->ns;
+        break;
+    default:
+        break;
+    }
+    not_calm(r);
+}
+
+static void agent_step(struct run *r, const struct plan_step *s)
+{
+    struct agent *g = &r->agents.agent[s->who];
+    switch (s->kind) {
+    case STEP_CONNECT:
+        agent_connect(g, (uint32_t)s->value);
+        break;
+    case STEP_JOIN:
+        agent_join(g, s->value);
+        break;
+    case STEP_SEND:
+        agent_send(g, &s->burst);
+        break;
+    case STEP_STALL:
+        agent_stall(g, s->ns);
+        break;
+    case STEP_SLOW:
+        agent_slow(g, s->ns, s->pace_ns);
+        break;
+    case STEP_KEEP:
+        agent_keep(g, s->ns, s->pace_ns);
+        break;
+    default:
+        agent_die(g);
+        break;
+    }
+}
+
+static void do_step(struct run *r, uint32_t index)
+{
+    const struct plan_step *s = &r->plan->step[index];
+    if (r->options->without && r->options->without[index])
+        return;
+    if (r->options->trace)
+        plan_print_step(stdout, r->plan, index);
+    r->result->stats.step[s->kind]++;
+    if (s->kind <= STEP_DIE) {
+        agent_step(r, s);
+    } else if (s->kind == STEP_FAULT) {
+        not_calm(r);
+        r->result->stats.fault[s->fault.kind]++;
+        faults_begin(&r->faults, &s->fault, r->world.now_ns, r->world.now_ns + s->ns);
+    } else {
+        node_step(r, s);
+    }
+}
+
+/* Time. */
+
+static void sweep(struct run *r)
+{
+    if (r->world.turns - r->swept < SWEEP_TURNS)
+        return;
+    r->swept = r->world.turns;
+    world_check(&r->world); /* E10, and every invariant that somebody wrote a sweep for */
+}
+
+static uint64_t next_ns(const struct run *r, uint64_t until_ns)
+{
+    uint64_t next = min_u64(until_ns, faults_next_ns(&r->faults, r->world.now_ns));
+    if (r->next_step < r->plan->step_count)
+        next = min_u64(next, r->plan->step[r->next_step].at_ns);
+    for (int node = 1; node <= r->world.count; node++) {
+        if (!r->world.node[node].core)
+            next = min_u64(next, r->up[node].at_ns);
+    }
+    return next;
+}
+
+static void run_until(struct run *r, uint64_t until_ns)
+{
+    while (r->world.now_ns < until_ns && !verdict(r)->failed) {
+        uint64_t next = max_u64(next_ns(r, until_ns), r->world.now_ns + 1);
+        while (r->world.now_ns < next && !verdict(r)->failed) {
+            world_step(&r->world, next);
+            sweep(r);
+        }
+        if (faults_next_ns(&r->faults, r->world.now_ns - 1) <= r->world.now_ns)
+            faults_update(&r->faults, r->world.now_ns);
+        nodes_update(r);
+        while (r->next_step < r->plan->step_count &&
+               r->plan->step[r->next_step].at_ns <= r->world.now_ns)
+            do_step(r, r->next_step++);
+    }
+}
+
+/* The end. */
+
+static uint32_t all_nodes(const struct run *r)
+{
+    return ((1u << r->world.count) - 1) << 1;
+}
+
+static void heal(struct run *r)
+{
+    faults_heal(&r->faults);
+    r->world.net->config.inbox_frames = 0;
+    for (int i = 1; i <= r->world.count; i++) {
+        struct world_node *n = &r->world.node[i];
+        n->paused_ns = 0;
+        n->disk_fails_ns = 0;
+        if (!n->core || n->core->stopping)
+            r->up[i].at_ns = r->world.now_ns;
+    }
+    agents_settle(&r->agents);
+}
+
+/* E10: nobody holds a frame but a transport that has not noticed yet that it is sent. */
+static bool pool_empty(const struct zcb_pool *pool)
+{
+    uint64_t held = 0;
+    for (int holder = 0; holder < ZCB_HOLDERS; holder++)
+        held += holder == ZCB_HELD_TRANSPORT ? 0 : pool->held[holder];
+    return held == 0 && pool->count - pool->free_count <= pool->held[ZCB_HELD_TRANSPORT];
+}
+
+static bool empty(const struct run *r)
+{
+    for (int i = 1; i <= r->world.count; i++) {
+        const struct core *core = r->world.node[i].core;
+        if (!pool_empty(&core->rx_pool) || !pool_empty(&core->tx_pool))
+            return false;
+    }
+    return true;
+}
+
+/* What it may take: to be heard again, to agree, some tries at that, and then to send the rest. */
+static uint64_t settle_most_ns(const struct run *r)
+{
+    return 60 * r->plan->world.each.detect_ms * NS_PER_MS + 60 * NS_PER_S;
+}
+
+static const char *not_settled(const struct run *r)
+{
+    if (!world_is_one(&r->world, all_nodes(r)))
+        return "no ring of all";
+    if (r->plan->lawless)
+        return NULL;
+    if (!agents_are_done(&r->agents))
+        return "agents have not got through";
+    return empty(r) ? NULL : "frames are still held";
+}
+
+static void settle(struct run *r)
+{
+    uint64_t begin_ns = r->world.now_ns, most_ns = settle_most_ns(r);
+    heal(r);
+    r->settling = true;
+    while (not_settled(r) && r->world.now_ns < begin_ns + most_ns && !verdict(r)->failed)
+        run_until(r, r->world.now_ns + NS_PER_MS);
+    uint64_t took_ns = r->world.now_ns - begin_ns;
+    r->result->stats.settle_ns_most = took_ns;
+    r->result->stats.settle_permille = took_ns * 1000 / most_ns;
+    const char *why = not_settled(r);
+    if (why)
+        verdict_broken(verdict(r), "E9", "%s, %.1f s after all is mended", why,
+                       (double)took_ns / 1e9);
+    r->history.settled = !why;
+}
+
+static bool tables_agree(struct run *r)
+{
+    for (int i = 1; i <= r->world.count; i++) {
+        const struct groups *g = &r->world.node[i].core->groups;
+        if (g->diverged + g->malformed > 0)
+            return verdict_broken(verdict(r), "G1",
+                                  "node %d: %" PRIu64 " differences, %" PRIu64 " malformed", i,
+                                  g->diverged, g->malformed);
+    }
+    return true;
+}
+
+static void judge(struct run *r)
+{
+    if (verdict(r)->failed || r->plan->lawless)
+        return;
+    world_check(&r->world);
+    if (check_history(&r->history, verdict(r)))
+        tables_agree(r);
+}
+
+static void count(struct run *r)
+{
+    struct run_stats *s = &r->result->stats;
+    s->seeds = 1;
+    s->simulated_ns = r->world.now_ns;
+    s->turns = r->world.turns;
+    s->frames = r->world.net->stats.sent;
+    s->lost = r->world.net->stats.sent - r->world.net->stats.delivered;
+    s->events_read = r->agents.read;
+    s->messages_sent = r->agents.sent;
+    s->lawless = r->plan->lawless;
+    for (uint32_t i = 0; i < r->history.lives.count; i++) {
+        const struct hist_life *life = &r->history.lives.at[i];
+        for (uint32_t k = 0; k < life->log.count; k++)
+            s->configurations += life->log.at[k].kind == RING_DELIVER_REGULAR;
+    }
+    r->result->hash = r->history.hash ^ s->frames << 32 ^ s->turns;
+}
+
+static void create(struct run *r)
+{
+    const struct plan *p = r->plan;
+    struct world_config config = p->world;
+    config.ops = &world_ops;
+    config.context = r;
+    world_create(&r->world, &config);
+    faults_init(&r->faults, r->world.net, r->world.count, &p->world.net.faults, p->lawless);
+    agents_init(&r->agents, &r->world, &r->history, verdict(r));
+    r->agents.message_bytes_max = p->world.each.message_bytes_max;
+    r->agents.segment_bytes = p->segment_bytes;
+    r->agents.trace = r->options->trace;
+    r->agents.lawless = p->lawless;
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        struct agent *g = agent_add(&r->agents, p->agent[i].node, p->seed);
+        g->pid_stays = p->agent[i].pid_stays || p->agent[i].shares_pid != i;
+        if (p->agent[i].shares_pid != i)
+            g->pid += p->agent[i].shares_pid - i;
+    }
+    for (int i = 1; i <= r->world.count; i++)
+        r->up[i].at_ns = max_u64(p->start_ns[i], r->world.now_ns);
+    r->history.calm_until_ns = NS_NEVER;
+    tap = (struct tap){ .history = &r->history, .life = HIST_NOBODY };
+}
+
+void run_plan(const struct plan *plan, const struct run_options *options, struct run_result *result)
+{
+    struct run *r = calloc(1, sizeof(*r));
+    INVARIANT(r);
+    *result = (struct run_result){ 0 };
+    r->plan = plan;
+    r->options = options;
+    r->result = result;
+    create(r);
+    nodes_update(r);
+    run_until(r, plan->end_ns);
+    if (!verdict(r)->failed)
+        settle(r);
+    judge(r);
+    count(r);
+    agents_free(&r->agents);
+    world_destroy(&r->world);
+    history_clear(&r->history);
+    free(r);
+}
+
+void run_stats_add(struct run_stats *sum, const struct run_stats *one)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)one;
+    uint64_t settle_ns = max_u64(sum->settle_ns_most, one->settle_ns_most);
+    uint64_t permille = max_u64(sum->settle_permille, one->settle_permille);
+    for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+        to[i] += from[i];
+    sum->settle_ns_most = settle_ns;
+    sum->settle_permille = permille;
+}

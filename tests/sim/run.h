@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TESTS_SIM_RUN_H
+#define TESTS_SIM_RUN_H
+
+/*
+ * run.h - one plan from its beginning to the verdict.
+ *
+ * All steps are done, then everything that is wrong is mended, and the cluster has a bounded time
+ * to become one ring that has delivered everything it accepted (E9). The sweeps over each core's
+ * structures run in between all the time, the checkers at the end.
+ */
+#include "plan.h"
+#include "verdict.h"
+
+struct run_options {
+    const bool *without; /* one for each step: leave it out; NULL: none */
+    bool trace;          /* print what rings and agents see, as it comes */
+};
+
+struct run_stats {
+    uint64_t seeds, simulated_ns, turns, frames, lost, events_read, messages_sent, configurations;
+    uint64_t settle_ns_most;  /* how long it took to become one */
+    uint64_t settle_permille; /* the same, of what is allowed, at the most */
+    uint64_t lives, evictions, lawless;
+    uint64_t step[STEPS], fault[FAULT_KINDS];
+};
+
+struct run_result {
+    struct verdict verdict;
+    struct run_stats stats;
+    uint64_t hash; /* of the history */
+};
+
+void run_plan(const struct plan *plan, const struct run_options *options,
+              struct run_result *result);
+
+void run_stats_add(struct run_stats *sum, const struct run_stats *one);
+
+#endif
