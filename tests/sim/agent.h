@@ -13,7 +13,7 @@
  * Knows not:  other agents, the network.
  */
 #include "draw.h"
-#include "fake_client.h"
+#include "daemon/fake_client.h"
 #include "history.h"
 #include "verdict.h"
 #include "world.h"

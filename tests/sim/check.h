@@ -15,6 +15,12 @@
 
 /* E1 to E8 of docs/architecture.md, as far as they are the ring's. */
 bool check_ring(const struct history *h, struct verdict *v);
+/* V1 to V3, V5 to V10, R2 to R4 and X7 of the contract: what each handle is told. */
+bool check_views(const struct history *h, struct verdict *v);
+/* R1 and R4: what all of them are told of rings. */
+bool check_rings_told(const struct history *h, struct verdict *v);
+/* V4 and D4: who goes together from one ring event to the next is told the same. */
+bool check_together(const struct history *h, struct verdict *v);
 /* D1 to D8 and D10 of the contract, and E5 as clients see it. */
 bool check_delivery(const struct history *h, struct verdict *v);
 

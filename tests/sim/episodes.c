@@ -173,22 +173,10 @@ static bool close_episode(struct scene *s, const struct chan_address *who)
     return good;
 }
 
-/* The k-th own JOIN view is of the k-th join that was accepted. */
-static uint32_t own_member(const struct scene *s)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < s->h->members.count; i++) {
-        if (s->h->members.at[i].handle == s->handle->index && count++ == s->joins)
-            return i;
-    }
-    return HIST_NOBODY;
-}
-
 static bool begins(struct scene *s, const struct hist_view *view, uint64_t at_ns)
 {
     const struct chan_address *a = history_addresses(s->h, view);
-    s->own = own_member(s);
-    s->joins++;
+    s->own = history_nth_member(s->h, s->handle->index, s->joins++);
     s->open.count = 0;
     if (s->own == HIST_NOBODY)
         return verdict_broken(s->v, "V4", "handle %u: it never asked to join", s->handle->index);

@@ -140,6 +140,15 @@ void history_delivery(struct history *h, uint32_t life, const struct hist_delive
     history_mark(h, delivery->content);
 }
 
+uint32_t history_nth_member(const struct history *h, uint32_t handle, uint32_t n)
+{
+    for (uint32_t i = 0; i < h->members.count; i++) {
+        if (h->members.at[i].handle == handle && n-- == 0)
+            return i;
+    }
+    return HIST_NOBODY;
+}
+
 static void print_addresses(FILE *to, const char *sign, const struct chan_address *a,
                             uint32_t count)
 {

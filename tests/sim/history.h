@@ -138,6 +138,10 @@ void history_delivery(struct history *h, uint32_t life, const struct hist_delive
 /* Anything else that a repeated run must do again. */
 void history_mark(struct history *h, uint64_t value);
 
+/* The membership that began with the n-th join of a handle, from 0; its n-th own JOIN view tells
+ * of it. HIST_NOBODY: there was none. */
+uint32_t history_nth_member(const struct history *h, uint32_t handle, uint32_t n);
+
 /* The last event of a handle, in one line. */
 void history_print(FILE *to, const struct history *h, uint32_t handle);
 

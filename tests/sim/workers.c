@@ -84,10 +84,11 @@ static void hire(const struct swarm *swarm, struct board *board, struct slot *sl
     slot->failed = false;
     slot->since_s = 0;
     fflush(NULL);
-    slot->pid = fork();
-    INVARIANT(slot->pid >= 0);
-    if (slot->pid == 0)
+    pid_t pid = fork();
+    INVARIANT(pid >= 0);
+    if (pid == 0)
         work(swarm, board, slot);
+    slot->pid = pid; /* the slot is shared: only the parent writes this */
 }
 
 /* The first line in which somebody says why. */

@@ -67,7 +67,7 @@ BUGS = {
     "transitional_configuration_left_out": (
         "ring/deliver.c",
         "        return deliver_transitional(r);",
-        "        return deliver_transitional != NULL;"),
+        "        return true;"),
     "gate_stays_open": (
         "ring/operational.c",
         "    r->gate_open = false;",
