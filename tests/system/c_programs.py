@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """C programs of named cases (probe.h) against a cluster's daemons."""
 
-import json
 import os
 import subprocess
 
@@ -12,15 +11,6 @@ HERE = "tests/system"
 
 def binary(name):
     return os.path.join(BUILD, HERE, name)
-
-
-def sanitized():
-    """Is this build slow because it is watched?"""
-    try:
-        with open(os.path.join(BUILD, "meson-info/intro-buildoptions.json"), encoding="utf-8") as f:
-            return any(o["name"] == "b_sanitize" and o["value"] != "none" for o in json.load(f))
-    except OSError:
-        return False
 
 
 def cases(name):

@@ -13,11 +13,9 @@ import subprocess
 import tempfile
 
 from agents import *  # noqa: F401,F403 - tests take everything from here
-from agents import LIMIT, SLOWER, Agent, wait_for
+from agents import BUILD, LIMIT, ROOT, SANITIZED, SLOWER, Agent, wait_for  # noqa: F401
 from network import Loopback, Network, run  # noqa: F401
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("SYNCHROTRON_BUILD", os.path.join(ROOT, "build"))
 DAEMON = os.path.join(BUILD, "daemon/synchrotrond")
 CLI = os.path.join(BUILD, "cli/synchrotron")
 CLIENT = os.path.join(BUILD, "client")

@@ -7,10 +7,11 @@ import json
 import os
 import random
 
-from c_programs import binary, run_case, sanitized
+from c_programs import binary, run_case
+from cluster import SANITIZED
 from cluster import LIMIT, Cluster
 
-SECONDS = int(os.environ.get("SYNCHROTRON_RACE_SECONDS", "15" if sanitized() else "60"))
+SECONDS = int(os.environ.get("SYNCHROTRON_RACE_SECONDS", "15" if SANITIZED else "60"))
 
 
 class LateCluster(Cluster):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, SLOWER, changes, hexname,
-                     rss_bytes, wait_for)
+from cluster import (AGREED, CS_ERR_LIBRARY, CS_ERR_TRY_AGAIN, CS_OK, POLLHUP, PROCDOWN, SANITIZED, SLOWER, changes,
+                     hexname, rss_bytes, wait_for)
 from histories import check_all, check_alone, history, messages
 from test_order import finish, recorded
 
@@ -91,7 +91,7 @@ def test_C4_C5_C6_C7_one_that_takes_nothing_is_waited_for_and_disconnected(make_
     laggard.go_on()
     assert_named(laggard)
     for i in (1, 2, 3):
-        assert rss_bytes(cluster.pid(i)) <= MEMORY_MAX, f"node {i}: {rss_bytes(cluster.pid(i))}"
+        assert SANITIZED or rss_bytes(cluster.pid(i)) <= MEMORY_MAX, f"node {i}: {rss_bytes(cluster.pid(i))}"
     laggard.end()
     slow.signal(signal.SIGCONT)
     assert slow.call("poll", "h", 10000)["revents"] & POLLHUP
@@ -168,7 +168,7 @@ def test_C1_C4_a_send_that_gives_6_has_sent_nothing(make_cluster):
         accepted += result == CS_OK
         refused += result == CS_ERR_TRY_AGAIN
         assert accepted < 500000, "nobody ever slowed the sender"
-    assert rss_bytes(laggard.cluster.pid(2)) <= MEMORY_MAX
+    assert SANITIZED or rss_bytes(laggard.cluster.pid(2)) <= MEMORY_MAX
     assert laggard.slow.call("auto", "h", 1)["r"] == CS_OK
     sender.send("end")
     reader.wait_label("end")
