@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from cluster import CLIENT, wait_for
+from cluster import CLIENT, SANITIZED, wait_for
 from histories import check_alone
 from test_order import finish
 
 pytestmark = pytest.mark.netns
-KILLS = int(os.environ.get("SYNCHROTRON_TEST_KILLS", "200"))
+KILLS = int(os.environ.get("SYNCHROTRON_TEST_KILLS", "200" if SANITIZED else "1000"))
 TOGETHER = 5  # clients that live at the same time
 
 
