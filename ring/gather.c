@@ -332,7 +332,7 @@ void join_receive(struct ring *r, const struct wire_join *join)
         r->shunned_ns[from] = 0; /* another start, another chance */
     r->incarnation[from] = join->incarnation;
     bool stranger = r->state == RING_OPERATIONAL && !set_has(r->my_ring.memb, from);
-    if (stranger && !stranger_moves(r, from) && !join_counts_us_in(r, join)) {
+    if (stranger && (r->installing || (!stranger_moves(r, from) && !join_counts_us_in(r, join)))) {
         r->stats.rx_foreign++;
         return;
     }

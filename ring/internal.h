@@ -134,6 +134,7 @@ struct ring {
 
     enum ring_state state;
     bool left, gate_open;
+    bool installing; /* operational, and others may not be yet: strangers wait */
     struct configuration my_ring, my_old_ring, my_new_ring;
     struct window window[2], *cur, *old;
     struct ring_id recent[RECENT_MAX];

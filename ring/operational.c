@@ -67,11 +67,16 @@ void foreign_receive(struct ring *r, const struct wire_head *head, bool moves)
     }
     r->stats.rx_foreign++;
     int from = ring_node_index(r, head->sender);
-    if (r->state == RING_OPERATIONAL && (with_us || stranger_moves(r, from)))
+    if (r->state == RING_OPERATIONAL && (with_us || (!r->installing && stranger_moves(r, from))))
         gather_enter_with(r, RING_REASON_FOREIGN, from);
 }
 
 /*
+ * Departure: while the token goes round to have everybody install the ring, whoever is not in it is
+ * not listened to. If some of us went to meet a stranger before the others have the ring, we would
+ * part from them: each side would lose the other, though nothing has failed. A stranger says again
+ * what it says.
+ *
  * Departure: a node that we hear and that does not hear us would make us gather for ever. For one
  * that did not come along when we gathered for it we do so less and less often.
  */
@@ -139,6 +144,7 @@ void operational_enter(struct ring *r)
 {
     ring_state_set(r, RING_OPERATIONAL, RING_REASON_RECOVERED);
     r->gate_open = false;
+    r->installing = !ring_alone(r);
     r->failed_before = (struct node_set){ { 0 } };
     strangers_judge(r);
     timer_off(r, TIMER_JOIN);

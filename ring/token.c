@@ -195,8 +195,10 @@ void token_visit(struct ring *r, bool may_park)
 {
     struct token *t = &r->token;
     bool recovery = r->state == RING_RECOVERY;
-    if (!recovery)
-        t->flags &= ~(uint32_t)WIRE_INSTALL; /* it went round: all have installed the ring */
+    if (!recovery) { /* it went round: all have installed the ring */
+        t->flags &= ~(uint32_t)WIRE_INSTALL;
+        r->installing = false;
+    }
     bool asked = t->rtr_count > 0;
     flow_tune(r, t);
     uint32_t resent = rtr_answer(r, t, min_u32(r->personal_frames, send_room(r)));

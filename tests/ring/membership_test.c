@@ -57,6 +57,38 @@ Test(formation, nodes_started_within_milliseconds_form_one_ring)
     net_finish(net);
 }
 
+/* Every transitional configuration of the first three, since they were one, has all three. */
+static void expect_unparted(const struct net *net, uint64_t offset_ns)
+{
+    for (int node = 0; node < 3; node++) {
+        const struct net_life *life = net_life(net, node);
+        bool were_one = false;
+        for (uint32_t i = 0; i < life->count; i++) {
+            const struct net_entry *e = &life->log[i];
+            if (e->kind == NET_TRANSITIONAL && were_one)
+                cr_assert(eq(u32, e->members & 7, 7), "node %d, %d us", node,
+                          (int)(offset_ns / 1000));
+            were_one = were_one || (e->kind == NET_REGULAR && (e->members & 7) == 7);
+        }
+    }
+}
+
+Test(formation, who_knocks_while_a_ring_is_being_installed_parts_nobody)
+{
+    for (uint64_t offset_ns = 0; offset_ns < MS(4); offset_ns += 10 * NS_PER_US) {
+        struct net *net = net_new(net_seed(18), 5);
+        for (int i = 0; i < 3; i++)
+            net_start(net, i);
+        time_to(net, 7, NS_PER_S);
+        net_start(net, 3);
+        net_run(net, offset_ns);
+        net_start(net, 4);
+        time_to(net, 31, NS_PER_S);
+        expect_unparted(net, offset_ns);
+        net_finish(net);
+    }
+}
+
 Test(formation, those_who_answered_form_after_a_short_wait)
 {
     struct net *net = net_new(net_seed(4), 3);
