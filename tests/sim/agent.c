@@ -584,16 +584,30 @@ void agents_free(struct agents *a)
         agents_node_down(a, node);
 }
 
+/* The core has taken all of it, and needs none of it any more. */
+static bool all_sent(struct agent_handle *h)
+{
+    if (spsc_room(&h->fake.submit) < CHAN_SUBMIT_COUNT)
+        return false;
+    for (int i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+        if (h->segment[i] && !h->segment_closing[i] &&
+            atomic_load_explicit(&h->fake.down->tx_free[i], memory_order_acquire) !=
+                h->segment_end[i])
+            return false;
+    }
+    return true;
+}
+
 bool agents_are_done(const struct agents *a)
 {
     for (uint32_t i = 0; i < a->count; i++) {
         const struct agent *g = &a->agent[i];
-        const struct agent_handle *h = g->handle;
+        struct agent_handle *h = g->handle;
         if (!a->world->node[g->node].core || !g->on)
             continue;
         bool sends = g->burst_count > 0 && g->want != AGENT_NO_GROUP;
         if (!h || h->busy || h->group != g->want || sends || h->kept_count > 0 ||
-            spsc_waiting((struct spsc_consumer *)&h->fake.events) > 0)
+            spsc_waiting(&h->fake.events) > 0 || !all_sent(h))
             return false;
     }
     return true;

@@ -29,6 +29,7 @@ struct court {
     struct verdict *v;
     HIST_LIST(struct stay) stays;
     HIST_LIST(struct ring) rings;
+    bool forgetful; /* some node has forgotten its ring sequence */
 };
 
 #define NAME      "%" PRIu64 ".%u"
@@ -67,7 +68,8 @@ static uint32_t ring_of(struct court *c, const struct hist_delivery *d, uint32_t
 {
     for (uint32_t i = 0; i < c->rings.count; i++) {
         struct ring *r = &c->rings.at[i];
-        if (ring_id_equal(r->id, d->ring_id) && !(r->lives_seen & bit(node))) {
+        bool may_be = !c->forgetful || r->members == d->content;
+        if (ring_id_equal(r->id, d->ring_id) && !(r->lives_seen & bit(node)) && may_be) {
             r->lives_seen |= bit(node);
             return i;
         }
@@ -310,7 +312,7 @@ static bool rings_together(struct court *c)
 /* E7: an id names one ring. */
 static bool ids_are_unique(struct court *c)
 {
-    if (any_forgets(c->h))
+    if (c->forgetful)
         return true;
     for (uint32_t i = 0; i < c->rings.count; i++) {
         for (uint32_t k = 0; k < i; k++) {
@@ -324,7 +326,7 @@ static bool ids_are_unique(struct court *c)
 
 bool check_ring(const struct history *h, struct verdict *v)
 {
-    struct court c = { .h = h, .v = v };
+    struct court c = { .h = h, .v = v, .forgetful = any_forgets(h) };
     bool good = true;
     for (uint32_t i = 0; good && i < h->lives.count; i++)
         good = life_alone(&c, &h->lives.at[i]);

@@ -171,21 +171,37 @@ static bool on_the_way_together(const struct bench *b, const struct stint *s, co
            history_along(b->h, y->life, t->ring, t->next) >> (x->node - 1) & 1;
 }
 
+/* Both may have been in one view: not the same process again, nor of lives that never met, whose
+ * rings may have one name when a node forgets. */
+static bool may_have_met(const struct bench *b, const struct stint *s, const struct stint *t)
+{
+    const struct hist_member *m = &b->h->members.at[s->member], *n = &b->h->members.at[t->member];
+    const struct hist_life *x = &b->h->lives.at[b->h->handles.at[s->handle].life];
+    const struct hist_life *y = &b->h->lives.at[b->h->handles.at[t->handle].life];
+    bool apart = (x->over && x->until_ns < y->since_ns) || (y->over && y->until_ns < x->since_ns);
+    return m->group == n->group && (m->node != n->node || m->pid != n->pid) && !apart;
+}
+
+static bool comes_again(const struct bench *b, const struct stint *s)
+{
+    const struct hist_member *m = &b->h->members.at[s->member];
+    return history_whose(b->h, m->group, m->node, m->pid, NS_NEVER) == HIST_NOBODY;
+}
+
 static bool compare(struct bench *b, const struct stint *s, const struct stint *t)
 {
     bool same = false, saw = false;
-    if (s->handle == t->handle ||
-        b->h->members.at[s->member].group != b->h->members.at[t->member].group ||
-        !ring_id_equal(s->ring, t->ring) || !ring_id_equal(s->next, t->next) ||
-        !on_the_way_together(b, s, t))
+    if (!may_have_met(b, s, t) || !ring_id_equal(s->ring, t->ring) ||
+        !ring_id_equal(s->next, t->next) || !on_the_way_together(b, s, t))
         return true;
     if (!s->joins && !t->joins)
         same = same_from(b, s, s->first, t, t->first);
     else
         same = (t->joins && same_from_join(b, s, t, &saw)) ||
                (s->joins && same_from_join(b, t, s, &saw));
-    /* Never members at once: one has left before the other came. */
-    if (same || (!saw && (s->joins || t->joins) && (s->leaves || t->leaves)))
+    /* One may have left before the other came; and one who comes again says the same words. */
+    bool maybe_never = !saw || comes_again(b, s) || comes_again(b, t);
+    if (same || (maybe_never && (s->joins || t->joins) && (s->leaves || t->leaves)))
         return true;
     return verdict_broken(b->v, saw ? "D4" : "V4",
                           "handles %u and %u in ring %" PRIu64
