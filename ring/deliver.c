@@ -56,6 +56,13 @@ static struct zcb *next_in_order(const struct ring *r)
     return frame;
 }
 
+/* What others wait for, the token above all, goes before we tidy up: a window's worth of frames at
+ * every hop would make the rotation longer by all of them. The next call, asked for, does it. */
+static bool sends_wait(const struct ring *r)
+{
+    return r->send_head != r->send_tail;
+}
+
 static void deliver_in_order(struct ring *r)
 {
     struct window *w = r->cur;
@@ -65,7 +72,8 @@ static void deliver_in_order(struct ring *r)
             break;
         w->high_delivered++;
     }
-    window_let_go(w);
+    if (!sends_wait(r))
+        window_let_go(w);
 }
 
 /* D2. Frames up to here are there on all of us, and SAFE ones are known to be with all of the old
@@ -173,5 +181,6 @@ void deliver_pump(struct ring *r)
 
 bool deliver_pending(const struct ring *r)
 {
-    return !r->left && (r->install.phase != INSTALL_NONE || next_in_order(r));
+    return !r->left &&
+           (r->install.phase != INSTALL_NONE || next_in_order(r) || window_lets_go(r->cur));
 }

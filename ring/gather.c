@@ -96,6 +96,7 @@ static void add_heard_of(struct ring *r, struct node_set set)
 static void leave_state(struct ring *r, enum ring_reason reason)
 {
     struct node_set aborted = { { 0 } };
+    token_signs_spread(r);
     if (r->state == RING_RECOVERY) {
         aborted = r->my_ring.memb;
         recovery_abort(r);
@@ -198,12 +199,15 @@ void gather_expire_consensus(struct ring *r)
         consensus_arm(r);
 }
 
+/* Both lists ascend: one walk through them, for in a large cluster everybody hears everybody. */
 static struct node_set known_ids(const struct ring *r, const uint32_t *id, uint32_t count)
 {
     struct node_set set = { { 0 } };
+    int index = 0;
     for (uint32_t i = 0; i < count; i++) {
-        int index = ring_node_index(r, id[i]);
-        if (index >= 0)
+        while (index < r->node_count && r->node[index] < id[i])
+            index++;
+        if (index < r->node_count && r->node[index] == id[i])
             set_add(&set, index);
     }
     return set;

@@ -91,6 +91,7 @@ enum timer {
 struct info {
     struct ring_id old_ring;
     uint64_t aru, safe_seq;
+    uint64_t incarnation;
     struct node_set deliver_memb; /* when received: as members of old_ring, by position */
     bool known, received;
 };
@@ -161,7 +162,8 @@ struct ring {
 
     /* membership */
     struct gather gather;
-    uint64_t alive_ns[NODE_COUNT_MAX];    /* last sign of life */
+    uint64_t alive_ns[NODE_COUNT_MAX];    /* last sign of life from itself */
+    uint64_t token_alive_ns;              /* and from all of my_ring: the token came */
     uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
     uint64_t impostor;                    /* incarnation of the last one that was told */
     uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
@@ -177,6 +179,7 @@ struct ring {
 
     /* recovery */
     struct info info[NODE_COUNT_MAX];
+    uint64_t ring_incarnation[NODE_COUNT_MAX]; /* of members of the ring last installed */
     bool info_sent, infos_complete, my_received_flag;
     struct node_set my_trans_memb, my_deliver_memb;
     struct node_set next_deliver_memb; /* will be my_deliver_memb when we have received all */
@@ -256,6 +259,11 @@ struct zcb *window_at(const struct window *w, uint64_t seq); /* NULL: not held *
 enum window_verdict window_put(struct window *w, uint64_t seq, struct zcb *frame); /* holds it */
 void window_let_go(struct window *w);
 
+static inline bool window_lets_go(const struct window *w)
+{
+    return w->low < min_u64(w->safe_seq, w->high_delivered);
+}
+
 static inline const struct wire_data *frame_data(const struct zcb *frame)
 {
     return (const struct wire_data *)(const void *)frame->head;
@@ -281,6 +289,7 @@ void token_first(struct ring *r); /* the representative of a new ring makes one 
 void token_receive(struct ring *r, const struct wire_token *wire);
 void token_visit(struct ring *r, bool may_park);
 void token_sign(struct ring *r);           /* it came: all members are alive */
+void token_signs_spread(struct ring *r);   /* and alive_ns says so of each */
 void token_rests(struct ring *r);          /* a sign that the ring lives */
 uint32_t ring_ready(const struct ring *r); /* frames that wait for the token */
 void token_seen_beyond(struct ring *r, uint64_t seq);

@@ -35,6 +35,7 @@ static bool bit_has(const uint64_t *bits, uint64_t seq)
 void recovery_enter(struct ring *r)
 {
     INVARIANT(r->install.phase == INSTALL_NONE);
+    token_signs_spread(r);
     struct window *spare = r->old;
     r->old = r->cur;
     r->cur = spare;
@@ -91,6 +92,34 @@ static struct node_set by_index(const struct ring *r, struct node_set positions)
     return set;
 }
 
+/*
+ * It comes from our old ring. Departure: its id alone does not say so. A node that was started anew
+ * without its state directory may give the id again, to a ring of its own.
+ */
+static bool comes_along(const struct ring *r, int index)
+{
+    const struct info *info = &r->info[index];
+    return r->my_old_ring.id.seq > 0 && set_has(r->my_old_ring.memb, index) &&
+           ring_id_equal(info->old_ring, r->my_old_ring.id) &&
+           info->incarnation == r->ring_incarnation[index];
+}
+
+/* A frame of the old ring, sent again by one who comes along. */
+static void take_recovered(struct ring *r, struct zcb *frame)
+{
+    const struct wire_head *head = &frame_data(frame)->head;
+    int from = ring_node_index(r, head->sender);
+    if (head->type != WIRE_RECOVERY || from < 0 || !set_has(r->my_trans_memb, from))
+        return;
+    struct wire_place place = wire_old_place(head);
+    if (!ring_id_equal(place.ring_id, r->my_old_ring.id) || place.seq <= r->old->low ||
+        place.seq > r->old->low + RING_WINDOW_MAX || ring_node_index(r, place.sender) < 0)
+        return;
+    bit_set(r->recovered, place.seq);
+    if (window_put(r->old, place.seq, frame) == WINDOW_NEW)
+        r->stats.recovered_frames++;
+}
+
 /* All INFOs are here: who comes along with us, what they all have, whose messages we will owe. */
 static void recovery_plan(struct ring *r)
 {
@@ -101,9 +130,7 @@ static void recovery_plan(struct ring *r)
     SET_EACH(i, r->my_ring.memb)
     {
         const struct info *info = &r->info[i];
-        bool together = r->my_old_ring.id.seq > 0 && set_has(r->my_old_ring.memb, i) &&
-                        ring_id_equal(info->old_ring, r->my_old_ring.id);
-        if (!together)
+        if (!comes_along(r, i))
             continue;
         set_add(&trans, i);
         aru = min_u64(aru, info->aru);
@@ -118,6 +145,11 @@ static void recovery_plan(struct ring *r)
     bool comrades = set_count(trans) > 1;
     r->recover_next = comrades ? max_u64(aru, r->old->low) + 1 : r->old->high_seq + 1;
     r->infos_complete = true;
+    for (uint64_t seq = r->cur->low + 1; seq <= r->cur->high_seq; seq++) {
+        struct zcb *frame = window_at(r->cur, seq); /* came before the last INFO */
+        if (frame)
+            take_recovered(r, frame);
+    }
 }
 
 static void info_accept(struct ring *r, const struct wire_info *info)
@@ -129,6 +161,7 @@ static void info_accept(struct ring *r, const struct wire_info *info)
         .old_ring = { .seq = info->old_ring_seq, .rep = info->old_ring_rep },
         .aru = info->aru,
         .safe_seq = info->safe_seq,
+        .incarnation = info->incarnation,
         .deliver_memb = { { info->deliver_low, info->deliver_high } },
         .known = true,
         .received = info->received_flag != 0,
@@ -147,15 +180,8 @@ void recovery_accept(struct ring *r, struct zcb *frame)
     const struct wire_head *head = &frame_data(frame)->head;
     if (head->type == WIRE_INFO)
         info_accept(r, (const struct wire_info *)(const void *)head);
-    if (head->type != WIRE_RECOVERY)
-        return;
-    struct wire_place place = wire_old_place(head);
-    if (!ring_id_equal(place.ring_id, r->my_old_ring.id) || place.seq <= r->old->low ||
-        place.seq > r->old->low + RING_WINDOW_MAX || ring_node_index(r, place.sender) < 0)
-        return;
-    bit_set(r->recovered, place.seq);
-    if (window_put(r->old, place.seq, frame) == WINDOW_NEW)
-        r->stats.recovered_frames++;
+    else if (r->infos_complete)
+        take_recovered(r, frame);
 }
 
 static struct zcb *info_make(struct ring *r)
@@ -172,6 +198,7 @@ static struct zcb *info_make(struct ring *r)
     info->received_flag = r->my_received_flag;
     info->aru = r->old->my_aru;
     info->safe_seq = r->old->safe_seq;
+    info->incarnation = r->config.incarnation;
     info->deliver_low = r->my_received_flag ? owed.word[0] : 0;
     info->deliver_high = r->my_received_flag ? owed.word[1] : 0;
     return frame;
@@ -235,6 +262,8 @@ bool recovery_quiet(const struct ring *r)
 static void recovery_install(struct ring *r)
 {
     r->my_deliver_memb = r->next_deliver_memb;
+    SET_EACH(i, r->my_ring.memb)
+    r->ring_incarnation[i] = r->info[i].incarnation;
     install_begin(r);
     r->my_received_flag = false;
     r->token.quiet = 0;
@@ -269,6 +298,7 @@ void recovery_alone(struct ring *r)
         .old_ring = r->my_old_ring.id,
         .aru = r->old->my_aru,
         .safe_seq = r->old->safe_seq,
+        .incarnation = r->config.incarnation,
         .deliver_memb = by_position(r, r->my_deliver_memb),
         .known = true,
         .received = r->my_received_flag,

@@ -70,11 +70,15 @@ void configuration_set(const struct ring *r, struct configuration *c, struct rin
 /* Who comes after a member on the ring. */
 uint32_t configuration_next(const struct configuration *c, uint32_t id)
 {
-    for (int i = 0; i < c->count; i++) {
-        if (c->member[i] > id)
-            return c->member[i];
+    int low = 0, high = c->count; /* all before low are up to id, all from high on beyond */
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (c->member[middle] > id)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    return c->member[0];
+    return c->member[low < c->count ? low : 0];
 }
 
 bool configuration_has(const struct ring *r, const struct configuration *c, uint32_t id)

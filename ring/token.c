@@ -32,8 +32,14 @@ void token_rests(struct ring *r)
 void token_sign(struct ring *r)
 {
     token_rests(r);
+    r->token_alive_ns = r->now_ns;
+}
+
+/* Before my_ring is another, or the members are looked at one by one: whom the token spoke for. */
+void token_signs_spread(struct ring *r)
+{
     SET_EACH(i, r->my_ring.memb)
-    r->alive_ns[i] = r->now_ns;
+    r->alive_ns[i] = max_u64(r->alive_ns[i], r->token_alive_ns);
 }
 
 /* A frame arrived that was given its place after the token left us: it need not be repeated. */

@@ -122,7 +122,8 @@ struct wire_tag {
     X(uint64_t, aru, "it has received up to here on that ring")                               \
     X(uint64_t, safe_seq, "it knows that all there have received up to here")                 \
     X(uint64_t, deliver_low, "received_flag: whose messages behind gaps it owes to deliver,") \
-    X(uint64_t, deliver_high, "one bit a member of the old ring, ascending, low word first")
+    X(uint64_t, deliver_high, "one bit a member of the old ring, ascending, low word first")  \
+    X(uint64_t, incarnation, "the sender's, as its JOINs say it")
 
 #define WIRE_BEACON_TABLE(X)                          \
     X(uint32_t, member_count, "of the sender's ring") \
@@ -224,7 +225,7 @@ enum {
 
 static_assert(sizeof(struct wire_head) == 56, "L1");
 static_assert(sizeof(struct wire_chunk) == 8, "L1");
-static_assert(sizeof(struct wire_info) == 112, "L1");
+static_assert(sizeof(struct wire_info) == 120, "L1");
 static_assert(sizeof(struct wire_token) == 120, "L1");
 static_assert(offsetof(struct wire_info, seq) == offsetof(struct wire_data, seq),
               "whatever has a place has it there");
