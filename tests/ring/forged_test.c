@@ -267,10 +267,12 @@ Test(forged, recovery_takes_no_message_of_a_node_that_is_none_of_ours)
     r->my_old_ring = r->my_ring;
     configuration_set(r, &r->my_ring, (struct ring_id){ .seq = 8, .rep = 1 }, r->my_ring.memb);
     r->state = RING_RECOVERY;
+    r->infos_complete = true;
+    r->my_trans_memb = r->my_ring.memb;
     for (uint32_t sender = 3; sender <= 4; sender++) {
         struct zcb *frame = zcb_get(&in.pool, ZCB_HELD_OUT);
         *(struct wire_recovery *)(void *)frame->head = (struct wire_recovery){
-            .head = { .type = WIRE_RECOVERY, .ring_rep = 1, .ring_seq = 8 },
+            .head = { .type = WIRE_RECOVERY, .sender = 2, .ring_rep = 1, .ring_seq = 8 },
             .old_ring_rep = 1,
             .old_ring_seq = 4,
             .old_sender = sender,

@@ -188,6 +188,7 @@ static inline void frames_info(struct frames_buffer *b)
         .old_ring_seq = 4,
         .aru = 99,
         .safe_seq = 98,
+        .incarnation = 7,
     };
 }
 
