@@ -261,6 +261,27 @@ static bool together(struct court *c, const struct stay *a, const struct stay *b
     return true;
 }
 
+/* The first frame delivered in the regular configuration; 0: there was none. */
+static uint64_t first_seq(const struct court *c, const struct stay *s)
+{
+    for (uint32_t i = s->first; i < s->transitional; i++) {
+        if (entry(c, s, i)->kind == RING_DELIVER_FRAME)
+            return entry(c, s, i)->seq;
+    }
+    return 0;
+}
+
+/* E4: in the regular configuration all begin with the same frame, and nobody leaves one out. */
+static bool begin_alike(struct court *c, const struct stay *a, const struct stay *b)
+{
+    uint64_t x = first_seq(c, a), y = first_seq(c, b);
+    if (x && y && x != y)
+        return verdict_broken(c->v, "E4",
+                              "ring " NAME ": life %u begins at %" PRIu64 ", life %u at %" PRIu64,
+                              NAMED(c->rings.at[a->ring].id), a->life, x, b->life, y);
+    return true;
+}
+
 static bool safe_in(const struct court *c, const struct stay *s)
 {
     for (uint32_t i = s->first; i < s->transitional; i++) {
@@ -301,7 +322,8 @@ static bool rings_together(struct court *c)
                 return false;
             for (uint32_t b = 0; b < r->stays.count; b++) {
                 const struct stay *t = &c->stays.at[r->stays.at[b]];
-                if (a != b && (!two_stays(c, s, t) || (a < b && !together(c, s, t))))
+                if (a != b &&
+                    (!two_stays(c, s, t) || !begin_alike(c, s, t) || (a < b && !together(c, s, t))))
                     return false;
             }
         }

@@ -61,6 +61,15 @@ static uint32_t find(const struct told *t, const struct history *h, uint32_t rin
     return at;
 }
 
+/* The next one after a ring that they may all have been told of, or none. */
+static uint32_t after(const struct told *t, const struct history *h, uint32_t ring)
+{
+    uint32_t at = 0;
+    while (at < t->rings.count && ring_at(h, t->rings.at[at])->id.seq <= ring_at(h, ring)->id.seq)
+        at++;
+    return at;
+}
+
 /* R1: each that one handle of the node is told of, every other is, from its first to its last;
  * and to the very last, when it stays. */
 static bool told_all(const struct told *t, const struct history *h,
@@ -69,8 +78,12 @@ static bool told_all(const struct told *t, const struct history *h,
     uint32_t next = HIST_NOBODY;
     for (uint32_t i = 0; i < handle->log.count; i++) {
         const struct hist_event *event = &handle->log.at[i];
-        if (event->kind != HIST_RING || event->flags & HIST_FIRST_RING)
+        if (event->kind != HIST_RING)
             continue;
+        if (event->flags & HIST_FIRST_RING) {
+            next = next == HIST_NOBODY ? after(t, h, event->index) : next;
+            continue;
+        }
         uint32_t at = find(t, h, event->index);
         if (at == t->rings.count || (next != HIST_NOBODY && at != next))
             return verdict_broken(v, "R1",

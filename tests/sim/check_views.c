@@ -346,6 +346,8 @@ static bool truth(struct reader *r)
 {
     if (!r->h->settled || r->handle->ended)
         return true;
+    if ((r->down | r->up) && r->handle->wants_rings)
+        return verdict_broken(r->v, "R2", HANDLE "no ring event after views of nodes", OF(r));
     uint32_t count = 0, own = HIST_NOBODY;
     for (uint32_t i = 0; i < r->h->members.count; i++) {
         const struct hist_member *m = &r->h->members.at[i];

@@ -234,7 +234,7 @@ static void sweep(struct run *r)
 static uint64_t next_ns(const struct run *r, uint64_t until_ns)
 {
     uint64_t next = min_u64(until_ns, faults_next_ns(&r->faults, r->world.now_ns));
-    if (r->next_step < r->plan->step_count)
+    if (r->next_step < r->plan->step_count && !r->settling)
         next = min_u64(next, r->plan->step[r->next_step].at_ns);
     for (int node = 1; node <= r->world.count; node++) {
         if (!r->world.node[node].core)
@@ -254,7 +254,7 @@ static void run_until(struct run *r, uint64_t until_ns)
         if (faults_next_ns(&r->faults, r->world.now_ns - 1) <= r->world.now_ns)
             faults_update(&r->faults, r->world.now_ns);
         nodes_update(r);
-        while (r->next_step < r->plan->step_count &&
+        while (!r->settling && r->next_step < r->plan->step_count &&
                r->plan->step[r->next_step].at_ns <= r->world.now_ns)
             do_step(r, r->next_step++);
     }
