@@ -13,6 +13,8 @@ enum {
     INBOX = 8192,
     SAMPLES = 400000,
     BINS = 128,
+    ENOUGH = 100, /* calls for a median */
+    WALKS = 4096,
     SUBJECT = 1, /* index: neither representative nor last */
 };
 
@@ -36,7 +38,8 @@ struct loop {
     struct sample *sample;
     uint32_t sample_count;
     bool timed;
-    uint32_t clock_ns; /* of reading the clock twice */
+    uint32_t clock_ns;                /* of reading the clock twice */
+    uint32_t walk[WALKS], walk_count; /* hundredths of ns */
     volatile uint64_t sink;
 };
 
@@ -53,7 +56,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static uint32_t median(uint32_t *value, uint32_t count)
+uint32_t calibrate_median(uint32_t *value, uint32_t count)
 {
     qsort(value, count, sizeof(value[0]), by_value);
     return count > 0 ? value[count / 2] : 0;
@@ -66,7 +69,7 @@ static uint32_t clock_cost(void)
         uint64_t start = clock_ns();
         value[i] = (uint32_t)(clock_ns() - start);
     }
-    return median(value, 4001);
+    return calibrate_median(value, 4001);
 }
 
 static void send_out(struct loop *loop, int from, struct zcb *frame)
@@ -85,14 +88,34 @@ static void send_out(struct loop *loop, int from, struct zcb *frame)
     zcb_drop(frame, ZCB_HELD_OUT);
 }
 
+static void walk_timed(struct loop *loop, const struct ring_delivery *delivery)
+{
+    enum { REPEATS = 100 };
+    if (delivery->kind != RING_DELIVER_FRAME || loop->walk_count == WALKS)
+        return;
+    uint64_t start = clock_ns(), bytes = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        struct ring_walk walk;
+        struct ring_piece piece;
+        ring_walk_start(&walk, delivery);
+        while (ring_walk_next(&walk, &piece))
+            bytes += piece.payload.bytes;
+    }
+    loop->sink += bytes;
+    loop->walk[loop->walk_count++] = (uint32_t)((clock_ns() - start) * 100 / REPEATS);
+}
+
 static void drain(struct loop *loop, int index, struct ring_out *out)
 {
     struct peer *p = &loop->peer[index];
     for (;;) {
         for (int i = 0; i < out->send_count; i++)
             send_out(loop, index, out->send[i]);
-        for (int i = 0; i < out->deliver_count; i++)
+        for (int i = 0; i < out->deliver_count; i++) {
+            if (index == SUBJECT && loop->timed)
+                walk_timed(loop, &out->deliver[i]);
             peer_deliver(p, &out->deliver[i]);
+        }
         uint64_t persist = out->persist_seq;
         bool again = peer_sync(p) || out->more;
         if (persist)
@@ -166,13 +189,16 @@ static bool turn(struct loop *loop, int index)
     bool worked = in->head != in->tail;
     while (count < RING_BURST && in->head != in->tail) {
         struct packet *packet = in->packet[in->head % INBOX];
-        if (count > 0 && packet_type(packet) == WIRE_TOKEN)
-            break; /* the next call is for the token alone */
+        bool token = packet_type(packet) == WIRE_TOKEN;
+        if (count > 0 && token)
+            break;
         struct zcb *frame = peer_take_in(p, packet);
         in->head++;
         INVARIANT(frame);
         frames[count++] = frame;
         packet_drop(&loop->packets, packet);
+        if (token)
+            break; /* a call of its own */
     }
     ring_rx_free(p->ring, p->rx_pool.free_count);
     if (count > 0 && loop->timed && index == SUBJECT)
@@ -208,10 +234,9 @@ static bool formed(const struct loop *loop)
 
 static void loop_make(struct loop *loop, int count, uint32_t window, uint32_t personal, bool timed)
 {
-    *loop = (struct loop){ .count = count,
-                           .now_ns = NS_PER_S,
-                           .sample = loop->sample,
-                           .sample_count = loop->sample_count };
+    loop->count = count;
+    loop->now_ns = NS_PER_S;
+    loop->packets = (struct packet_pool){ 0 };
     loop->clock_ns = clock_cost();
     loop->peer = calloc((size_t)count, sizeof(loop->peer[0]));
     loop->inbox = calloc((size_t)count, sizeof(loop->inbox[0]));
@@ -247,39 +272,44 @@ static void loop_free(struct loop *loop)
     free(loop->inbox);
 }
 
-/* The median of the calls that `wanted` and `x` choose, at each x; then a line through them. */
-struct line {
-    double at_zero, slope;
-    uint32_t points;
-};
-
-typedef int (*choose_fn)(const struct sample *s); /* x, or -1: not this one */
-
-static struct line fit(struct loop *loop, const char *what, uint32_t least, choose_fn choose)
+struct line calibrate_line(const double *x, const double *y, int points)
 {
-    static uint32_t value[SAMPLES];
     double sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
     struct line line = { 0 };
+    for (int i = 0; i < points; i++) {
+        sum_x += x[i];
+        sum_y += y[i];
+        sum_xx += x[i] * x[i];
+        sum_xy += x[i] * y[i];
+    }
+    double spread = points * sum_xx - sum_x * sum_x;
+    if (spread > 0)
+        line.slope = (points * sum_xy - sum_x * sum_y) / spread;
+    line.at_zero = points > 0 ? (sum_y - line.slope * sum_x) / points : 0;
+    return line;
+}
+
+/* The median of the calls that `choose` gives an x, at each x; then a line through them. */
+typedef int (*choose_fn)(const struct sample *s); /* x, or -1: not this one */
+
+static struct line fit(struct loop *loop, const char *what, choose_fn choose)
+{
+    static uint32_t value[SAMPLES];
+    double xs[BINS], ys[BINS];
+    int points = 0;
     for (int x = 0; x < BINS; x++) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < loop->sample_count; i++) {
             if (choose(&loop->sample[i]) == x)
                 value[count++] = loop->sample[i].ns;
         }
-        if (count < least)
+        if (count < ENOUGH)
             continue;
-        uint32_t y = median(value, count);
-        fprintf(stderr, "  %s at %d: %u ns (%u calls)\n", what, x, y, count);
-        line.points++;
-        sum_x += x;
-        sum_y += y;
-        sum_xx += (double)x * x;
-        sum_xy += (double)x * y;
+        xs[points] = x;
+        ys[points++] = calibrate_median(value, count);
+        fprintf(stderr, "  %s, %d: %.0f ns (%u calls)\n", what, x, ys[points - 1], count);
     }
-    double n = line.points, spread = n * sum_xx - sum_x * sum_x;
-    if (line.points > 1 && spread > 0)
-        line.slope = (n * sum_xy - sum_x * sum_y) / spread;
-    line.at_zero = n > 0 ? (sum_y - line.slope * sum_x) / n : 0;
+    struct line line = calibrate_line(xs, ys, points);
     fprintf(stderr, "%s: %.1f + %.2f x\n", what, line.at_zero, line.slope);
     return line;
 }
@@ -305,10 +335,17 @@ static int token_idle(const struct sample *s)
     return idle && s->delivered == 0 && s->freed == 0 ? 0 : -1;
 }
 
-static int joins(const struct sample *s)
+/* Frames of one kind come several in a call: the median of what one of them takes. */
+static double each(struct loop *loop, enum wire_type type)
 {
-    bool only = s->tokens == 0 && s->data == 0 && s->type == WIRE_JOIN;
-    return only && s->control > 0 && s->sends == 0 ? s->control : -1;
+    static uint32_t value[SAMPLES];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < loop->sample_count; i++) {
+        const struct sample *s = &loop->sample[i];
+        if (s->type == type && s->control > 0 && s->data == 0 && s->tokens == 0 && s->sends == 0)
+            value[count++] = s->ns * 10 / s->control;
+    }
+    return calibrate_median(value, count) / 10.0;
 }
 
 /* One node floods with messages of `bytes`; `burst` frames a visit. */
@@ -334,13 +371,13 @@ static struct line receive_line(struct loop *loop, uint32_t bytes, const char *w
         flood(loop, 0, bytes, burst, 3000);
         loop_free(loop);
     }
-    return fit(loop, what, 100, data_only);
+    return fit(loop, what, data_only);
 }
 
 static void measure_data(struct loop *loop, struct costs *c)
 {
     struct line one = receive_line(loop, 1300, "receive data of 1 message");
-    struct line let_go = fit(loop, "let go", 100, token_let_go);
+    struct line let_go = fit(loop, "let go", token_let_go);
     struct line twenty = receive_line(loop, 56, "receive data of 21 messages");
     c->chunk = (twenty.slope - one.slope) / 20;
     c->data = one.slope - c->chunk;
@@ -355,57 +392,78 @@ static void measure_sends(struct loop *loop, struct costs *c)
         flood(loop, SUBJECT, 1300, burst, 3000);
         loop_free(loop);
     }
-    c->send = fit(loop, "token with sends", 100, token_sends).slope;
+    c->send = fit(loop, "token with sends", token_sends).slope;
 }
 
-static void measure_tokens(struct loop *loop, struct costs *c)
+static const double member_counts[] = { 2, 8, 32, 64, 128 };
+enum { COUNTS = ARRAY_COUNT(member_counts) };
+
+static void measure_members(struct loop *loop, struct costs *c)
 {
-    static const int counts[] = { 2, 8, 32, 64, 128 };
-    double ns[5], sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
-    double join_ns[5];
-    for (int i = 0; i < 5; i++) {
-        int n = counts[i];
+    double token[COUNTS], join[COUNTS], commit[COUNTS];
+    for (int i = 0; i < COUNTS; i++) {
+        int n = (int)member_counts[i];
         loop->sample_count = 0;
+        for (int again = 0; again < 1 + 256 / n; again++) {
+            loop_make(loop, n, 0, 0, true);
+            loop_free(loop);
+        }
+        join[i] = each(loop, WIRE_JOIN);
+        commit[i] = each(loop, WIRE_COMMIT);
         loop_make(loop, n, 0, 0, true);
-        join_ns[i] = fit(loop, "JOINs in a call", 5, joins).slope;
         loop->sample_count = 0;
         for (int r = 0; r < 2000; r++)
             round_all(loop);
-        ns[i] = fit(loop, "idle token", 100, token_idle).at_zero;
-        fprintf(stderr, "idle token, %d members: %.0f ns; one JOIN %.0f ns\n", n, ns[i],
-                join_ns[i]);
-        sum_x += n;
-        sum_y += ns[i];
-        sum_xx += (double)n * n;
-        sum_xy += n * ns[i];
         loop_free(loop);
+        token[i] = fit(loop, "idle token", token_idle).at_zero;
+        fprintf(stderr, "%d members: token %.0f ns, JOIN %.0f ns, COMMIT %.0f ns\n", n, token[i],
+                join[i], commit[i]);
     }
-    c->token_member = (5 * sum_xy - sum_x * sum_y) / (5 * sum_xx - sum_x * sum_x);
-    c->token = (sum_y - c->token_member * sum_x) / 5 - c->call;
-    (void)join_ns;
+    struct line t = calibrate_line(member_counts, token, COUNTS),
+                j = calibrate_line(member_counts, join, COUNTS);
+    c->token = t.at_zero - c->call;
+    c->token_member = t.slope;
+    c->join = j.at_zero;
+    c->join_member = j.slope;
 }
 
 static void measure_submit(struct loop *loop, struct costs *c)
 {
+    enum { REPEATS = 301, MESSAGES = 1000 };
     static _Thread_local struct ring_out out;
-    uint32_t value[300], walk[300];
+    uint32_t value[REPEATS];
     loop_make(loop, 2, 1024, 64, false);
     struct peer *p = &loop->peer[SUBJECT];
-    for (int r = 0; r < 300; r++) {
+    for (int r = 0; r < REPEATS; r++) {
         uint64_t start = clock_ns();
-        for (int m = 0; m < 1000; m++)
-            peer_submit(p, 64, 2);
-        value[r] = (uint32_t)((clock_ns() - start) / 10); /* hundredths */
+        for (int m = 0; m < MESSAGES; m++)
+            peer_submit(p, 64, GUARANTEE_AGREED);
+        value[r] = (uint32_t)((clock_ns() - start) * 100 / MESSAGES);
         ring_continue(p->ring, loop->now_ns, &out);
         drain(loop, SUBJECT, &out);
         for (int i = 0; i < 20; i++)
             round_all(loop);
-        walk[r] = 0;
     }
-    c->submit = median(value, 300) / 100.0;
+    c->submit = calibrate_median(value, REPEATS) / 100.0;
     fprintf(stderr, "submit of 64 bytes: %.2f ns\n", c->submit);
     loop_free(loop);
-    (void)walk;
+}
+
+/* Walks through what was delivered: a received frame of `messages`. */
+static double walk_ns(struct loop *loop, uint32_t bytes)
+{
+    loop->walk_count = 0;
+    flood(loop, 0, bytes, 8, 200);
+    loop_free(loop);
+    return calibrate_median(loop->walk, loop->walk_count) / 100.0;
+}
+
+static void measure_walk(struct loop *loop, struct costs *c)
+{
+    double one = walk_ns(loop, 1300), twenty_one = walk_ns(loop, 56);
+    c->walk_chunk = (twenty_one - one) / 20;
+    c->walk = one - c->walk_chunk;
+    fprintf(stderr, "walk: %.2f ns of one message, %.2f ns of 21\n", one, twenty_one);
 }
 
 void calibrate(struct costs *costs)
@@ -415,6 +473,8 @@ void calibrate(struct costs *costs)
     measure_data(&loop, costs);
     measure_sends(&loop, costs);
     measure_submit(&loop, costs);
-    measure_tokens(&loop, costs);
+    measure_walk(&loop, costs);
+    measure_members(&loop, costs);
     free(loop.sample);
+    calibrate_core(costs, clock_cost());
 }

@@ -9,7 +9,8 @@ enum {
     ARENA_TX = 1000,
     ARENA_RX = 2000,
     ARENA_CLIENT = 3000,
-    PAYLOAD_BYTES = 4 << 20, /* half of it is on its way at most, so that no number is overwritten */
+    PAYLOAD_BYTES =
+        4 << 20, /* half of it is on its way at most, so that no number is overwritten */
 };
 
 struct packet *packet_make(struct packet_pool *pool, const struct zcb *frame)
@@ -219,6 +220,7 @@ static void regular(struct peer *p, const struct ring_delivery *d)
     struct peer_log *log = p->config.log;
     p->ring_id = d->ring_id;
     p->member_count = d->member_count;
+    memcpy(p->member, d->members, (size_t)d->member_count * sizeof(p->member[0]));
     p->sync_have = 0;
     p->sync_due = true;
     p->gate = false;

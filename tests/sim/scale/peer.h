@@ -31,9 +31,9 @@ enum {
 struct packet {
     struct packet *next;
     uint32_t refs;
-    uint32_t dest;    /* as in struct zcb */
-    uint32_t bytes;   /* the whole frame, as it is on the wire */
-    uint32_t kept;    /* of these, in `head` */
+    uint32_t dest;  /* as in struct zcb */
+    uint32_t bytes; /* the whole frame, as it is on the wire */
+    uint32_t kept;  /* of these, in `head` */
     uint8_t head[PACKET_HEAD_BYTES + PACKET_PAYLOAD_BYTES];
 };
 
@@ -74,7 +74,7 @@ struct peer {
     /* the exchange */
     struct ring_id ring_id;
     int member_count;
-    uint32_t sync_have;
+    uint32_t member[NODE_COUNT_MAX], sync_have;
     bool gate, sync_due;
     uint8_t sync[PEER_SYNC_BYTES];
     uint64_t retained, released;
