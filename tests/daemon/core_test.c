@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "world.h"
+#include "crowd.h"
 
 #include <poll.h>
 
@@ -20,52 +20,52 @@ static void teardown(void)
         cr_assert(zero(u64, core->groups.malformed));
         cr_assert(zero(u64, core->groups.diverged));
     }
-    world_close();
+    crowd_close();
 }
 
 static void alone(void)
 {
-    world_open(1);
-    WORLD_UNTIL(world.node[1].formed);
+    crowd_open(1);
+    CROWD_UNTIL(world.node[1].formed);
 }
 
 static void three(void)
 {
-    world_open(3);
-    WORLD_UNTIL(world_is_one(ALL));
+    crowd_open(3);
+    CROWD_UNTIL(crowd_is_one(ALL));
 }
 
 TestSuite(core_alone, .init = alone, .fini = teardown, .timeout = 120);
 TestSuite(core_three, .init = three, .fini = teardown, .timeout = 120);
 
-static void expect(struct world_client *c, const char *story)
+static void expect(struct crowd_client *c, const char *story)
 {
     cr_assert(eq(str, c->story, (char *)story), "node %u", c->node);
 }
 
 Test(core_alone, a_client_joins_sends_to_itself_and_leaves)
 {
-    struct world_client *c = world_client(1, 0, 10, 0);
-    cr_assert(eq(u32, world_join(c, "g"), CS_OK));
-    world_send(c, "hello");
-    world_send(c, "");
-    WORLD_UNTIL(c->messages == 2);
-    cr_assert(eq(u32, world_leave(c), CS_OK));
-    WORLD_UNTIL(world_says(c, "ends"));
+    struct crowd_client *c = crowd_client(1, 0, 10, 0);
+    cr_assert(eq(u32, crowd_join(c, "g"), CS_OK));
+    crowd_send(c, "hello");
+    crowd_send(c, "");
+    CROWD_UNTIL(c->messages == 2);
+    cr_assert(eq(u32, crowd_leave(c), CS_OK));
+    CROWD_UNTIL(crowd_says(c, "ends"));
     expect(c, "view +1/10.1 = 1/10 begins\nmsg 1/10 hello\nmsg 1/10 \nview -1/10.2 = ends\n");
 }
 
 Test(core_alone, R3_the_first_join_brings_one_ring_event_right_after_its_view)
 {
     uint32_t flags = CTL_HELLO_FIRST_RING | CTL_HELLO_WANT_RINGS;
-    struct world_client *c = world_client(1, 0, 10, flags);
-    world_join(c, "g");
-    world_send(c, "x");
-    WORLD_UNTIL(c->messages == 1);
-    world_leave(c);
-    world_join(c, "g");
-    world_send(c, "y");
-    WORLD_UNTIL(c->messages == 2);
+    struct crowd_client *c = crowd_client(1, 0, 10, flags);
+    crowd_join(c, "g");
+    crowd_send(c, "x");
+    CROWD_UNTIL(c->messages == 1);
+    crowd_leave(c);
+    crowd_join(c, "g");
+    crowd_send(c, "y");
+    CROWD_UNTIL(c->messages == 2);
     expect(c, "view +1/10.1 = 1/10 begins\nfirst ring 1: 1\nmsg 1/10 x\nview -1/10.2 = ends\n"
               "view +1/10.1 = 1/10 begins\nmsg 1/10 y\n");
 }
@@ -73,16 +73,16 @@ Test(core_alone, R3_the_first_join_brings_one_ring_event_right_after_its_view)
 Test(core_alone, everything_lent_comes_back)
 {
     struct core *core = world.node[1].core;
-    struct world_client *a = world_client(1, 0, 10, 0), *b = world_client(1, 1, 11, 0);
-    world_run(NS_PER_S);
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    crowd_run(NS_PER_S);
     uint32_t tx_free = core->tx_pool.free_count, rx_free = core->rx_pool.free_count;
-    world_join(a, "g");
-    world_join(b, "g");
+    crowd_join(a, "g");
+    crowd_join(b, "g");
     for (int i = 0; i < 20000; i++) {
-        WORLD_UNTIL(world_send(a, "0123456789abcdef0123456789abcdef"));
+        CROWD_UNTIL(crowd_send(a, "0123456789abcdef0123456789abcdef"));
     }
-    WORLD_UNTIL(b->messages == 20000);
-    world_run(NS_PER_S);
+    CROWD_UNTIL(b->messages == 20000);
+    crowd_run(NS_PER_S);
     cr_assert(eq(u64, atomic_load(&a->fake.down->tx_free[0]), a->fake.tx_end));
     cr_assert(eq(u32, core->tx_pool.free_count, tx_free));
     cr_assert(eq(u32, core->rx_pool.free_count, rx_free));
@@ -91,33 +91,33 @@ Test(core_alone, everything_lent_comes_back)
 
 Test(core_alone, membership_and_iteration_answer_from_the_tables)
 {
-    struct world_client *c = world_client(1, 0, 10, 0);
+    struct crowd_client *c = crowd_client(1, 0, 10, 0);
     struct ctl_members members;
     struct ctl_iteration_entry entry[2];
     struct core_name name = { .bytes = 1, .value = "g" };
-    world_join(c, "g");
-    WORLD_UNTIL(world_says(c, "begins"));
-    world_command(1, (struct core_command){
+    crowd_join(c, "g");
+    CROWD_UNTIL(crowd_says(c, "begins"));
+    crowd_command(1, (struct core_command){
                          .type = CORE_MEMBERS, .in.name = &name, .out.members = &members });
     cr_assert(eq(u32, members.count, 1));
     cr_assert(eq(u32, members.entry[0].pid, 10));
-    world_command(1, (struct core_command){ .type = CORE_ITERATE,
+    crowd_command(1, (struct core_command){ .type = CORE_ITERATE,
                                             .arg = 3,
                                             .in.name = &name,
                                             .out.entries = entry,
                                             .capacity = 2 });
-    cr_assert(eq(u32, world.node[1].answer.arg, 1));
+    cr_assert(eq(u32, crowd[1].answer.arg, 1));
     cr_assert(eq(u32, entry[0].pid, 10));
 }
 
 Test(core_alone, status_says_what_is_there)
 {
     static struct core_status status;
-    struct world_client *c = world_client(1, 3, 10, 0);
-    world_join(c, "g");
-    world_send(c, "hello");
-    WORLD_UNTIL(c->messages == 1);
-    world_command(1, (struct core_command){ .type = CORE_STATUS, .out.status = &status });
+    struct crowd_client *c = crowd_client(1, 3, 10, 0);
+    crowd_join(c, "g");
+    crowd_send(c, "hello");
+    CROWD_UNTIL(c->messages == 1);
+    crowd_command(1, (struct core_command){ .type = CORE_STATUS, .out.status = &status });
     cr_assert(eq(u32, status.client_count, 1));
     cr_assert(eq(u32, status.client[0].slot, 3));
     cr_assert(eq(u32, status.client[0].joined, 1));
@@ -130,39 +130,39 @@ Test(core_alone, status_says_what_is_there)
 
 Test(core_alone, a_client_that_breaks_a_rule_is_evicted_and_others_see_procdown)
 {
-    struct world_client *a = world_client(1, 0, 10, 0), *b = world_client(1, 1, 11, 0);
-    world_join(a, "g");
-    world_join(b, "g");
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    crowd_join(a, "g");
+    crowd_join(b, "g");
     atomic_store(&a->fake.up->words.submit_tail, 99999);
-    WORLD_UNTIL(a->evicted);
+    CROWD_UNTIL(a->evicted);
     cr_assert(eq(int, a->offence, CORE_OFFENCE_SUBMIT_TAIL));
-    WORLD_UNTIL(world_says(b, "view -1/10.5 = 1/11\n"));
-    world_end(a);
+    CROWD_UNTIL(crowd_says(b, "view -1/10.5 = 1/11\n"));
+    crowd_end(a);
     cr_assert(eq(u64, world.node[1].core->stats.clients_evicted_rules, 1));
 }
 
 Test(core_alone, C5_a_reader_that_sleeps_stops_senders_for_a_while_and_then_goes)
 {
     struct core *core = world.node[1].core;
-    struct world_client *a = world_client(1, 0, 10, 0), *b = world_client(1, 1, 11, 0);
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
     uint64_t sent = 0;
-    world_join(a, "g");
-    world_join(b, "g");
-    WORLD_UNTIL(world_says(a, "+1/11.1"));
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
     b->paused = true;
     uint64_t stop_ns = world.now_ns + 5 * NS_PER_S;
     while (!b->evicted && world.now_ns < stop_ns) {
-        while (world_send(a, "some words that take place"))
+        while (crowd_send(a, "some words that take place"))
             sent++;
-        world_step(NS_PER_MS);
+        crowd_step(NS_PER_MS);
     }
     cr_assert(b->evicted);
     cr_assert(eq(int, b->offence, CORE_OFFENCE_SLOW));
     cr_assert(eq(u32, atomic_load(&b->fake.down->state), CHAN_EVICTED_SLOW));
-    WORLD_UNTIL(a->messages == sent);
-    WORLD_UNTIL(world_says(a, "view -1/11.5 = 1/10\n"));
+    CROWD_UNTIL(a->messages == sent);
+    CROWD_UNTIL(crowd_says(a, "view -1/11.5 = 1/10\n"));
     cr_assert(zero(u32, core->clients.count - 2));
-    world_end(b);
+    crowd_end(b);
     cr_assert(eq(u64, core->stats.clients_evicted_slow, 1));
     cr_assert(eq(u64, core->stats.backlog_events, 0));
 }
@@ -170,18 +170,18 @@ Test(core_alone, C5_a_reader_that_sleeps_stops_senders_for_a_while_and_then_goes
 Test(core_alone, two_that_wait_for_each_other_for_ever_are_parted)
 {
     /* Each sends until it is accepted and reads nothing meanwhile, as from inside a callback. */
-    struct world_client *c[2] = { world_client(1, 0, 10, 0), world_client(1, 1, 11, 0) };
+    struct crowd_client *c[2] = { crowd_client(1, 0, 10, 0), crowd_client(1, 1, 11, 0) };
     for (int i = 0; i < 2; i++)
-        world_join(c[i], "g");
-    WORLD_UNTIL(world_says(c[0], "+1/11.1"));
+        crowd_join(c[i], "g");
+    CROWD_UNTIL(crowd_says(c[0], "+1/11.1"));
     c[0]->paused = c[1]->paused = true;
     uint64_t stop_ns = world.now_ns + 5 * NS_PER_S;
     while (!c[0]->evicted && !c[1]->evicted && world.now_ns < stop_ns) {
         for (int i = 0; i < 2; i++) {
-            while (world_send(c[i], "for ever and ever"))
+            while (crowd_send(c[i], "for ever and ever"))
                 ;
         }
-        world_step(NS_PER_MS);
+        crowd_step(NS_PER_MS);
     }
     cr_assert(c[0]->evicted || c[1]->evicted);
 }
@@ -189,44 +189,44 @@ Test(core_alone, two_that_wait_for_each_other_for_ever_are_parted)
 Test(core_alone, a_reader_that_keeps_a_sender_waiting_for_memory_goes_though_within_its_bounds)
 {
     static uint8_t large[300000];
-    struct world_client *a = world_client(1, 0, 10, 0), *b = world_client(1, 1, 11, 0);
-    world_join(a, "g");
-    world_join(b, "g");
-    WORLD_UNTIL(world_says(a, "+1/11.1"));
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
     b->paused = true;
     for (int i = 0; i < 6; i++)
-        WORLD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
-    world_run(5 * NS_PER_S);
+        CROWD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
+    crowd_run(5 * NS_PER_S);
     cr_assert_not(b->evicted, "nobody waits for it");
-    WORLD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
+    CROWD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
     cr_assert(b->evicted);
     cr_assert_not(a->evicted);
-    WORLD_UNTIL(a->messages == 7);
+    CROWD_UNTIL(a->messages == 7);
 }
 
 Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
 {
     struct core *core = world.node[1].core;
-    world_run(NS_PER_S);
+    crowd_run(NS_PER_S);
     uint32_t tx_free = core->tx_pool.free_count, rx_free = core->rx_pool.free_count;
-    struct world_client *watcher = world_client(1, 9, 99, 0);
-    world_join(watcher, "g");
+    struct crowd_client *watcher = crowd_client(1, 9, 99, 0);
+    crowd_join(watcher, "g");
     for (uint32_t round = 0; round < 40; round++) {
-        struct world_client *c = world_client(1, round % 3, 10 + round, 0);
+        struct crowd_client *c = crowd_client(1, round % 3, 10 + round, 0);
         c->paused = round % 2;
         if (round % 5)
-            world_join(c, "g");
+            crowd_join(c, "g");
         for (uint32_t i = 0; i < round * 13; i++)
-            world_send(c, "last words");
+            crowd_send(c, "last words");
         for (uint32_t i = 0; i < round % 7; i++)
-            world_step(NS_PER_MS);
+            crowd_step(NS_PER_MS);
         if (round % 3 == 1)
-            world_leave(c);
-        world_end(c);
-        fake_client_close(&c->fake);
-        WORLD_UNTIL(world.node[1].gone == round + 1);
+            crowd_leave(c);
+        crowd_end(c);
+        crowd_unmap(c);
+        CROWD_UNTIL(crowd[1].gone == round + 1);
     }
-    world_run(NS_PER_S);
+    crowd_run(NS_PER_S);
     cr_assert(eq(u32, core->clients.count, 1));
     cr_assert(eq(u32, core->groups.process_count, 1));
     cr_assert(eq(u32, core->tx_pool.free_count, tx_free));
@@ -236,14 +236,14 @@ Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
 Test(core_alone, a_core_does_not_fall_asleep_while_somebody_has_something_for_it)
 {
     struct core *core = world.node[1].core;
-    struct world_client *c = world_client(1, 0, 10, 0);
-    world_join(c, "g");
-    world_run(NS_PER_S);
+    struct crowd_client *c = crowd_client(1, 0, 10, 0);
+    crowd_join(c, "g");
+    crowd_run(NS_PER_S);
     uint64_t sleeps = core->stats.sleeps;
-    world_send(c, "hello");
+    crowd_send(c, "hello");
     core_sleep(core);
     cr_assert(eq(u64, core->stats.sleeps, sleeps));
-    WORLD_UNTIL(c->messages == 1);
+    CROWD_UNTIL(c->messages == 1);
     core_turn(core, world.now_ns);
     core_command(core, &(struct core_command){ .type = CORE_CLIENT_LEAVE, .slot = 5 });
     core_sleep(core);
@@ -263,56 +263,56 @@ Test(core_alone, a_command_wakes_a_core_that_sleeps)
 }
 
 /* One member a node, in one group. */
-static void members_of_three(struct world_client *c[4], uint32_t flags)
+static void members_of_three(struct crowd_client *c[4], uint32_t flags)
 {
     for (uint32_t id = 1; id <= 3; id++) {
-        c[id] = world_client(id, 0, id * 10, flags);
-        cr_assert(eq(u32, world_join(c[id], "g"), CS_OK));
-        WORLD_UNTIL(world_says(c[id], "begins"));
+        c[id] = crowd_client(id, 0, id * 10, flags);
+        cr_assert(eq(u32, crowd_join(c[id], "g"), CS_OK));
+        CROWD_UNTIL(crowd_says(c[id], "begins"));
     }
     for (uint32_t id = 1; id <= 3; id++) {
-        WORLD_UNTIL(world_says(c[id], "+3/30.1"));
-        world_forget(c[id]);
+        CROWD_UNTIL(crowd_says(c[id], "+3/30.1"));
+        crowd_forget(c[id]);
     }
 }
 
 Test(core_three, V4_joins_are_seen_alike)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     for (uint32_t id = 1; id <= 3; id++) {
-        c[id] = world_client(id, 0, id * 10, 0);
-        world_join(c[id], "g");
-        WORLD_UNTIL(world_says(c[id], "begins"));
+        c[id] = crowd_client(id, 0, id * 10, 0);
+        crowd_join(c[id], "g");
+        CROWD_UNTIL(crowd_says(c[id], "begins"));
     }
-    WORLD_UNTIL(world_says(c[1], "+3/30.1"));
+    CROWD_UNTIL(crowd_says(c[1], "+3/30.1"));
     expect(c[1], "view +1/10.1 = 1/10 begins\nview +2/20.1 = 1/10 2/20\n"
                  "view +3/30.1 = 1/10 2/20 3/30\n");
-    WORLD_UNTIL(world_says(c[2], "+3/30.1"));
+    CROWD_UNTIL(crowd_says(c[2], "+3/30.1"));
     expect(c[2], "view +2/20.1 = 1/10 2/20 begins\nview +3/30.1 = 1/10 2/20 3/30\n");
 }
 
 Test(core_three, D1_all_members_deliver_the_same_messages_in_the_same_order)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     char text[64];
     members_of_three(c, 0);
     for (int i = 0; i < 1000; i++) {
         for (uint32_t id = 1; id <= 3; id++) {
             snprintf(text, sizeof(text), "%u.%d", id, i);
-            WORLD_UNTIL(world_send(c[id], text));
+            CROWD_UNTIL(crowd_send(c[id], text));
         }
         if (i % 10 == 0)
-            world_step(NS_PER_MS);
+            crowd_step(NS_PER_MS);
     }
     for (uint32_t id = 1; id <= 3; id++)
-        WORLD_UNTIL(c[id]->messages == 3000);
+        CROWD_UNTIL(c[id]->messages == 3000);
     cr_assert(eq(u64, c[1]->hash, c[2]->hash));
     cr_assert(eq(u64, c[1]->hash, c[3]->hash));
 }
 
 Test(core_three, L2_large_messages_arrive_whole_here_and_there)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     static uint8_t large[700000];
     for (size_t i = 0; i < sizeof(large); i++)
         large[i] = (uint8_t)(i * 13 + i / 251);
@@ -321,105 +321,105 @@ Test(core_three, L2_large_messages_arrive_whole_here_and_there)
         c[id]->expect = large;
     for (uint32_t i = 0; i < 10; i++) {
         for (uint32_t id = 1; id <= 3; id++) {
-            WORLD_UNTIL(fake_client_send(&c[id]->fake, large, 1000 + i * 70000, GUARANTEE_AGREED));
-            WORLD_UNTIL(world_send(c[id], "small"));
+            CROWD_UNTIL(fake_client_send(&c[id]->fake, large, 1000 + i * 70000, GUARANTEE_AGREED));
+            CROWD_UNTIL(crowd_send(c[id], "small"));
         }
     }
     for (uint32_t id = 1; id <= 3; id++)
-        WORLD_UNTIL(c[id]->messages == 60);
+        CROWD_UNTIL(c[id]->messages == 60);
     cr_assert(eq(u64, c[1]->hash, c[2]->hash));
     cr_assert(eq(u64, c[1]->hash, c[3]->hash));
-    world_run(NS_PER_S);
+    crowd_run(NS_PER_S);
     for (uint32_t id = 1; id <= 3; id++)
         cr_assert(zero(u64, world.node[id].core->rx_pool.held[ZCB_HELD_PARTIAL]));
 }
 
 Test(core_three, V5_a_node_that_is_cut_off_goes_with_one_view_and_comes_back_with_one)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, CTL_HELLO_WANT_RINGS);
-    struct world_client *more = world_client(3, 1, 31, 0);
-    world_join(more, "g");
-    WORLD_UNTIL(world_says(c[1], "+3/31.1"));
-    WORLD_UNTIL(world_says(c[3], "+3/31.1"));
-    world_forget(c[1]);
-    world_forget(c[3]);
+    struct crowd_client *more = crowd_client(3, 1, 31, 0);
+    crowd_join(more, "g");
+    CROWD_UNTIL(crowd_says(c[1], "+3/31.1"));
+    CROWD_UNTIL(crowd_says(c[3], "+3/31.1"));
+    crowd_forget(c[1]);
+    crowd_forget(c[3]);
     for (uint32_t id = 1; id <= 2; id++) {
         sim_net_cut(world.net, id, 3, true);
         sim_net_cut(world.net, 3, id, true);
     }
-    WORLD_UNTIL(world_is_one(BOTH(1, 2)) && world_is_one(ONLY(3)));
+    CROWD_UNTIL(crowd_is_one(BOTH(1, 2)) && crowd_is_one(ONLY(3)));
     expect(c[1], "view -3/30.3 -3/31.3 = 1/10 2/20\nring 1: 1 2\n");
     expect(c[3], "view -1/10.3 -2/20.3 = 3/30 3/31\nring 3: 3\n");
-    world_forget(c[1]);
-    world_forget(c[3]);
-    world_send(c[1], "ours");
-    world_send(c[3], "theirs");
-    WORLD_UNTIL(c[1]->messages == 1 && c[3]->messages == 1);
+    crowd_forget(c[1]);
+    crowd_forget(c[3]);
+    crowd_send(c[1], "ours");
+    crowd_send(c[3], "theirs");
+    CROWD_UNTIL(c[1]->messages == 1 && c[3]->messages == 1);
     sim_net_heal(world.net);
-    WORLD_UNTIL(world_is_one(ALL));
-    WORLD_UNTIL(world_says(c[1], "ring") && world_says(c[3], "ring"));
+    CROWD_UNTIL(crowd_is_one(ALL));
+    CROWD_UNTIL(crowd_says(c[1], "ring") && crowd_says(c[3], "ring"));
     expect(c[1], "msg 1/10 ours\nview +3/30.4 +3/31.4 = 1/10 2/20 3/30 3/31\nring 1: 1 2 3\n");
     expect(c[3], "msg 3/30 theirs\nview +1/10.4 +2/20.4 = 1/10 2/20 3/30 3/31\nring 1: 1 2 3\n");
 }
 
 Test(core_three, V7_a_node_that_slept_sees_both_changes_in_one_go)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, CTL_HELLO_WANT_RINGS);
-    world.node[3].asleep = true;
-    WORLD_UNTIL(world_is_one(BOTH(1, 2)));
-    world.node[3].asleep = false;
-    WORLD_UNTIL(world_is_one(ALL));
-    WORLD_UNTIL(world_says(c[3], "ring"));
+    world.node[3].paused_ns = NS_NEVER;
+    CROWD_UNTIL(crowd_is_one(BOTH(1, 2)));
+    world.node[3].paused_ns = 0;
+    CROWD_UNTIL(crowd_is_one(ALL));
+    CROWD_UNTIL(crowd_says(c[3], "ring"));
     expect(c[3], "view -1/10.3 -2/20.3 = 3/30\nview +1/10.4 +2/20.4 = 1/10 2/20 3/30\n"
                  "ring 1: 1 2 3\n");
 }
 
 Test(core_three, V9_a_killed_service_is_nodedown_and_what_joins_after_its_restart_nodeup_or_join)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, CTL_HELLO_WANT_RINGS);
-    world_kill(3);
-    world_start(3);
-    WORLD_UNTIL(world_is_one(ALL));
-    WORLD_UNTIL(world_says(c[1], "ring"));
-    cr_assert(world_says(c[1], "view -3/30.3 = 1/10 2/20\n"));
-    cr_assert_not(world_says(c[1], ".5"));
-    struct world_client *again = world_client(3, 0, 33, 0);
-    world_join(again, "g");
-    WORLD_UNTIL(world_says(c[1], "view +3/33.1 = 1/10 2/20 3/33\n"));
+    crowd_kill(3);
+    crowd_start(3);
+    CROWD_UNTIL(crowd_is_one(ALL));
+    CROWD_UNTIL(crowd_says(c[1], "ring"));
+    cr_assert(crowd_says(c[1], "view -3/30.3 = 1/10 2/20\n"));
+    cr_assert_not(crowd_says(c[1], ".5"));
+    struct crowd_client *again = crowd_client(3, 0, 33, 0);
+    crowd_join(again, "g");
+    CROWD_UNTIL(crowd_says(c[1], "view +3/33.1 = 1/10 2/20 3/33\n"));
 }
 
 Test(core_three, S5_a_clean_stop_is_procdown_for_each_process)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, CTL_HELLO_WANT_RINGS);
-    struct world_client *more = world_client(3, 1, 31, 0);
-    world_join(more, "g");
-    WORLD_UNTIL(world_says(c[1], "+3/31.1"));
-    world_forget(c[1]);
-    world_send(c[3], "goodbye");
-    cr_assert(eq(u32, world_command(3, (struct core_command){ .type = CORE_STOP }), CS_OK));
+    struct crowd_client *more = crowd_client(3, 1, 31, 0);
+    crowd_join(more, "g");
+    CROWD_UNTIL(crowd_says(c[1], "+3/31.1"));
+    crowd_forget(c[1]);
+    crowd_send(c[3], "goodbye");
+    cr_assert(eq(u32, crowd_command(3, (struct core_command){ .type = CORE_STOP }), CS_OK));
     cr_assert(world.node[3].core->stopped);
-    WORLD_UNTIL(world_says(c[1], "ring"));
-    cr_assert(world_says(c[1], "msg 3/30 goodbye\n"));
-    cr_assert(world_says(c[1], "-3/30.5"));
-    cr_assert(world_says(c[1], "-3/31.5"));
-    cr_assert_not(world_says(c[1], ".3 "));
-    cr_assert(world_says(c[1], "ring 1: 1 2\n"));
+    CROWD_UNTIL(crowd_says(c[1], "ring"));
+    cr_assert(crowd_says(c[1], "msg 3/30 goodbye\n"));
+    cr_assert(crowd_says(c[1], "-3/30.5"));
+    cr_assert(crowd_says(c[1], "-3/31.5"));
+    cr_assert_not(crowd_says(c[1], ".3 "));
+    cr_assert(crowd_says(c[1], "ring 1: 1 2\n"));
     cr_assert(eq(u32, atomic_load(&c[3]->fake.down->state), CHAN_CLOSED));
 }
 
 Test(core_three, D6_messages_of_a_killed_client_come_before_its_procdown_everywhere)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, 0);
     for (int i = 0; i < 900; i++)
-        cr_assert(world_send(c[2], "last words"));
-    world_end(c[2]);
+        cr_assert(crowd_send(c[2], "last words"));
+    crowd_end(c[2]);
     for (uint32_t id = 1; id <= 3; id += 2) {
-        WORLD_UNTIL(world_says(c[id], "-2/20.5"));
+        CROWD_UNTIL(crowd_says(c[id], "-2/20.5"));
         cr_assert(eq(u64, c[id]->messages, 900));
         cr_assert(eq(str, c[id]->story + c[id]->used - strlen("view -2/20.5 = 1/10 3/30\n"),
                      "view -2/20.5 = 1/10 3/30\n"));
@@ -428,15 +428,15 @@ Test(core_three, D6_messages_of_a_killed_client_come_before_its_procdown_everywh
 
 Test(core_three, D4_a_reader_that_sleeps_far_away_is_evicted_and_nobody_misses_anything)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     uint64_t sent = 0;
     members_of_three(c, 0);
     c[3]->paused = true;
     uint64_t stop_ns = world.now_ns + 20 * NS_PER_S;
     while (!c[3]->evicted && world.now_ns < stop_ns) {
-        while (world_send(c[1], "some words that take place"))
+        while (crowd_send(c[1], "some words that take place"))
             sent++;
-        world_step(NS_PER_MS);
+        crowd_step(NS_PER_MS);
     }
     cr_assert(c[3]->evicted);
     /* Meanwhile the senders stood still: what came after the bound is what was under way. */
@@ -444,8 +444,8 @@ Test(core_three, D4_a_reader_that_sleeps_far_away_is_evicted_and_nobody_misses_a
     cr_assert(ge(u64, most, world.node[3].config.client_events_max));
     cr_assert(lt(u64, most, 3 * world.node[3].config.client_events_max));
     for (uint32_t id = 1; id <= 2; id++) {
-        WORLD_UNTIL(c[id]->messages == sent);
-        WORLD_UNTIL(world_says(c[id], "-3/30.5") || c[id]->used >= WORLD_STORY_BYTES / 2);
+        CROWD_UNTIL(c[id]->messages == sent);
+        CROWD_UNTIL(crowd_says(c[id], "-3/30.5") || c[id]->used >= CROWD_STORY_BYTES / 2);
     }
     cr_assert(eq(u64, c[1]->hash, c[2]->hash));
 }
@@ -453,13 +453,13 @@ Test(core_three, D4_a_reader_that_sleeps_far_away_is_evicted_and_nobody_misses_a
 Test(core_three, L5_pieces_from_a_node_that_dies_in_the_middle_are_let_go)
 {
     static uint8_t large[700000];
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, 0);
     cr_assert(fake_client_send(&c[3]->fake, large, sizeof(large), GUARANTEE_AGREED));
     struct zcb_pool *pool = &world.node[1].core->rx_pool;
-    WORLD_UNTIL(pool->held[ZCB_HELD_PARTIAL] > 20);
-    world_kill(3);
-    WORLD_UNTIL(world_says(c[1], "view -3/30.3 = 1/10 2/20\n"));
+    CROWD_UNTIL(pool->held[ZCB_HELD_PARTIAL] > 20);
+    crowd_kill(3);
+    CROWD_UNTIL(crowd_says(c[1], "view -3/30.3 = 1/10 2/20\n"));
     cr_assert(zero(u64, pool->held[ZCB_HELD_PARTIAL]));
     cr_assert(zero(u64, c[1]->messages));
     cr_assert(eq(u64, world.node[1].core->stats.pieces_void, 1));
@@ -467,7 +467,7 @@ Test(core_three, L5_pieces_from_a_node_that_dies_in_the_middle_are_let_go)
 
 Test(core_three, under_loss_everything_still_comes_once_and_in_order)
 {
-    struct world_client *c[4];
+    struct crowd_client *c[4];
     members_of_three(c, 0);
     struct sim_faults faults = { .loss_ppm = 20000,
                                  .duplicate_ppm = 10000,
@@ -477,12 +477,12 @@ Test(core_three, under_loss_everything_still_comes_once_and_in_order)
                                  .reorder_ns = 200 * NS_PER_US };
     sim_net_faults(world.net, &faults);
     for (int i = 0; i < 3000; i++) {
-        WORLD_UNTIL(world_send(c[1 + i % 3], "through the storm"));
-        world_step(NS_PER_MS);
+        CROWD_UNTIL(crowd_send(c[1 + i % 3], "through the storm"));
+        crowd_step(NS_PER_MS);
     }
     sim_net_heal(world.net);
     for (uint32_t id = 1; id <= 3; id++)
-        WORLD_UNTIL(c[id]->messages == 3000);
+        CROWD_UNTIL(c[id]->messages == 3000);
     cr_assert(eq(u64, c[1]->hash, c[2]->hash));
     cr_assert(eq(u64, c[1]->hash, c[3]->hash));
 }
