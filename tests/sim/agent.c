@@ -375,6 +375,11 @@ static struct agent_handle *by_slot(struct agents *a, uint32_t node, uint32_t sl
     return h;
 }
 
+static bool is_slow(const struct agent *g)
+{
+    return g->all->world->now_ns < max_u64(g->stalled_ns, max_u64(g->slow_ns, g->keeps_ns));
+}
+
 static void added(struct agent_handle *h, uint32_t error)
 {
     struct agent *g = h->agent;
@@ -388,6 +393,7 @@ static void added(struct agent_handle *h, uint32_t error)
                                                 .life = g->all->life[g->node],
                                                 .wants_rings = g->flags & CTL_HELLO_WANT_RINGS,
                                                 .wants_first = g->flags & CTL_HELLO_FIRST_RING,
+                                                .slow = is_slow(g),
                                                 .since_ns = g->all->world->now_ns });
     segment_add(h, 0, g->all->segment_bytes);
 }
@@ -553,6 +559,14 @@ static void node_ends(struct agents *a, uint32_t node, enum hist_end end)
     }
 }
 
+void agents_pause(struct agents *a, uint32_t node)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->agent[i].node == node)
+            mark_slow(&a->agent[i]);
+    }
+}
+
 void agents_node_stops(struct agents *a, uint32_t node)
 {
     node_ends(a, node, HIST_STOPPED);
@@ -617,7 +631,9 @@ void agents_settle(struct agents *a)
 {
     for (uint32_t i = 0; i < a->count; i++) {
         struct agent *g = &a->agent[i];
-        g->stalled_ns = g->slow_ns = g->keeps_ns = 0;
+        g->stalled_ns = g->slow_ns = g->keeps_ns = g->next_ns = 0;
+        for (int k = 0; k < AGENT_BURSTS; k++)
+            g->burst[k].gap_ns = 0;
         if (g->want == AGENT_NO_GROUP)
             g->burst_count = 0; /* nowhere to send it to */
         if (g->handle) {

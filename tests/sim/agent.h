@@ -127,6 +127,8 @@ void agent_die(struct agent *g);
 void agents_event(struct agents *a, struct world_node *node, const struct core_event *event);
 uint64_t agents_turned(struct agents *a, struct world_node *node);
 /* A node is going down, in one way or another. */
+/* Nothing runs on a node for a while, its clients neither. */
+void agents_pause(struct agents *a, uint32_t node);
 void agents_node_stops(struct agents *a, uint32_t node);
 void agents_node_down(struct agents *a, uint32_t node);
 void agents_node_up(struct agents *a, uint32_t node, uint32_t life);

@@ -181,6 +181,18 @@ static bool one_configuration(struct table *t)
     return true;
 }
 
+/* C5: whoever reads what comes is not thrown out, whatever others do. */
+static bool none_evicted_for_others(const struct table *t)
+{
+    for (uint32_t i = 0; i < t->h->handles.count; i++) {
+        const struct hist_handle *handle = &t->h->handles.at[i];
+        if (handle->evicted && !handle->slow)
+            return verdict_broken(t->v, "C5", "handle %u of node %u always read, and was evicted",
+                                  i, handle->node);
+    }
+    return true;
+}
+
 bool check_delivery(const struct history *h, struct verdict *v)
 {
     struct table t = { .h = h, .v = v };
@@ -190,7 +202,8 @@ bool check_delivery(const struct history *h, struct verdict *v)
         t.base[m] = t.count;
         t.count += h->members.at[m].sent.count;
     }
-    bool good = names_read(h, &t.names, v) && one_order(&t) && one_configuration(&t);
+    bool good = names_read(h, &t.names, v) && one_order(&t) && one_configuration(&t) &&
+                none_evicted_for_others(&t);
     names_free(h, &t.names);
     free(t.base);
     free(t.waits);

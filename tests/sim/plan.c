@@ -86,8 +86,11 @@ static void draw_cluster(struct plan *p, const struct plan_wish *wish)
     draw_memory(&d, c);
     draw_times(&d, p);
     p->segment_bytes = PICK(&d, 16 << 10, 64 << 10, 256 << 10);
-    for (int i = 1; i <= p->world.nodes; i++)
+    bool skewed = draw_chance(&d, 400);
+    for (int i = 1; i <= p->world.nodes; i++) {
+        p->clock_ppm[i] = skewed ? (int32_t)draw_below(&d, 2001) - 1000 : 0;
         p->start_ns[i] = draw_chance(&d, 700) ? 0 : draw_below(&d, 4 * c->detect_ms) * NS_PER_MS;
+    }
     p->end_ns = wish->seconds * NS_PER_S / 2 + draw_below(&d, wish->seconds * 1000) * NS_PER_MS;
 }
 
@@ -216,7 +219,7 @@ static void agent_trouble(struct author *w)
 
 static void scene(struct author *w, uint32_t trouble_permille)
 {
-    uint32_t acts = draw_between(&w->draw, 4, 24);
+    uint32_t acts = draw_scale(&w->draw, 4, 40);
     uint64_t length_ns = some_while(w) + NS_PER_MS;
     uint64_t begin_ns = w->now_ns;
     for (uint32_t i = 0; i < acts; i++) {
@@ -261,6 +264,14 @@ static void begin(struct author *w)
         p->agent[p->agent_count++].node = 1;
 }
 
+/* Where it may be as large as anywhere, it is, once. */
+static void the_largest(struct author *w)
+{
+    w->now_ns = draw64(&w->draw) % w->plan->end_ns;
+    struct plan_step *s = step(w, STEP_SEND, some_agent(w));
+    s->burst = (struct agent_burst){ .count = 1, .size = SIZE_HUGE };
+}
+
 static int by_time(const void *a, const void *b)
 {
     const struct plan_step *x = a, *y = b;
@@ -277,13 +288,20 @@ void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
     struct author w = { .plan = p, .draw = draw_stream(seed, PURPOSE_SCENES) };
     begin(&w);
     uint32_t trouble = PICK(&w.draw, 0, 100, 300, 300, 500, 700);
-    uint32_t scenes = draw_between(&w.draw, 2, 9);
+    uint32_t scenes = draw_between(&w.draw, 3, 12);
     for (uint32_t i = 0; i < scenes; i++) {
         w.now_ns = NS_PER_MS + draw64(&w.draw) % p->end_ns;
-        if (draw_chance(&w.draw, 250))
+        if (draw_chance(&w.draw, 200))
             w.now_ns /= 20; /* when it is only just forming */
         scene(&w, trouble);
     }
+    if (draw_chance(&w.draw, 500)) { /* it ends in the middle of something */
+        w.now_ns = p->end_ns;
+        scene(&w, trouble);
+        p->end_ns = w.now_ns - draw64(&w.draw) % (w.now_ns / 50);
+    }
+    if (p->world.each.message_bytes_max >= 32 << 20)
+        the_largest(&w);
     qsort(p->step, p->step_count, sizeof(p->step[0]), by_time);
     while (p->step_count > 0 && p->step[p->step_count - 1].at_ns > p->end_ns)
         p->step_count--;

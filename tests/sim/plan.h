@@ -54,6 +54,7 @@ struct plan {
         uint32_t shares_pid; /* with this one; or its own index */
     } agent[AGENTS_MAX];
     uint64_t start_ns[WORLD_NODES_MAX + 1];
+    int32_t clock_ppm[WORLD_NODES_MAX + 1]; /* so much fast from the start */
     uint64_t end_ns;
     bool lawless; /* frames lie: only that nothing breaks down is looked at */
     struct plan_step step[PLAN_STEPS_MAX]; /* by time */

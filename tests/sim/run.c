@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ask.h"
 #include "check.h"
 #include "tap.h"
 
@@ -154,6 +155,7 @@ static void node_step(struct run *r, const struct plan_step *s)
     struct world_node *n = &r->world.node[s->who];
     switch (s->kind) {
     case STEP_PAUSE:
+        agents_pause(&r->agents, s->who);
         n->paused_ns = r->world.now_ns + s->ns;
         break;
     case STEP_CRASH:
@@ -334,25 +336,13 @@ static void settle(struct run *r)
     r->history.settled = !why;
 }
 
-static bool tables_agree(struct run *r)
-{
-    for (int i = 1; i <= r->world.count; i++) {
-        const struct groups *g = &r->world.node[i].core->groups;
-        if (g->diverged + g->malformed > 0)
-            return verdict_broken(verdict(r), "G1",
-                                  "node %d: %" PRIu64 " differences, %" PRIu64 " malformed", i,
-                                  g->diverged, g->malformed);
-    }
-    return true;
-}
-
 static void judge(struct run *r)
 {
     if (verdict(r)->failed || r->plan->lawless)
         return;
     world_check(&r->world);
     if (check_history(&r->history, verdict(r)))
-        tables_agree(r);
+        cores_answer(&r->world, &r->history, verdict(r));
 }
 
 static void count(struct run *r)
@@ -393,8 +383,10 @@ static void create(struct run *r)
         if (p->agent[i].shares_pid != i)
             g->pid += p->agent[i].shares_pid - i;
     }
-    for (int i = 1; i <= r->world.count; i++)
+    for (int i = 1; i <= r->world.count; i++) {
         r->up[i].at_ns = max_u64(p->start_ns[i], r->world.now_ns);
+        world_clock_rate(&r->world, (uint32_t)i, p->clock_ppm[i]);
+    }
     r->history.calm_until_ns = NS_NEVER;
     tap = (struct tap){ .history = &r->history, .life = HIST_NOBODY };
 }
