@@ -220,8 +220,14 @@ static bool two_stays(struct court *c, const struct stay *a, const struct stay *
                     entry(c, b, j)->safe != d->safe))
             return verdict_broken(c->v, "E3", "ring " NAME ": lives %u and %u differ at %" PRIu64,
                                   NAMED(d->ring_id), a->life, b->life, d->seq);
-        if (has || b->next == HIST_NOBODY || owner->over)
+        bool all_its_life = b->next != HIST_NOBODY || c->h->settled;
+        if (has || !all_its_life || owner->over)
             continue;
+        if (b->next == HIST_NOBODY)
+            return verdict_broken(c->v, "E9",
+                                  "ring " NAME ": life %u has not delivered %" PRIu64
+                                  " at the end, life %u has",
+                                  NAMED(d->ring_id), b->life, d->seq, a->life);
         if (d->sender == owner->node)
             return verdict_broken(c->v, "E1",
                                   "ring " NAME ": life %u did not deliver its own %" PRIu64

@@ -139,6 +139,7 @@ static const struct lie of_rings[] = {
     { "tell 0 ring 8.1 1 2\n", "tell 0 ring 8.1 2\n", "E7" },
     { "tell 0 ring 8.1 1 2\n", "tell 0 ring 4.1 1 2\n", "E7" },
     { "tell 0 ring 8.1 1 2\n", "tell 0 ring 8.2 1 2\n", "E7" },
+    { "tell 0 frame 3 2 41\n", "", "E9" },
 };
 
 static const struct lie of_messages[] = {

@@ -27,14 +27,14 @@ void report_text(FILE *to, const struct swarm *s)
     double each = r->seeds ? 1.0 / (double)r->seeds : 0;
     fprintf(to,
             "%" PRIu64 " seeds in %.1f s, %u failed; %.0f s simulated, %.1f s a seed\n"
-            "%" PRIu64 " messages sent, %" PRIu64 " events read, %" PRIu64 " frames, %" PRIu64
-            " of them lost; %" PRIu64 " starts of nodes, %" PRIu64 " rings, %" PRIu64
-            " clients evicted\n",
+            "%" PRIu64 " messages sent, %" PRIu64 " events read, %" PRIu64 " frames; %" PRIu64
+            " starts of nodes, %" PRIu64 " rings, %" PRIu64 " clients evicted\n",
             r->seeds, s->wall_s, s->failures, seconds(r->simulated_ns),
-            seconds(r->simulated_ns) * each, r->messages_sent, r->events_read, r->frames, r->lost,
-            r->lives, r->configurations, r->evictions);
+            seconds(r->simulated_ns) * each, r->messages_sent, r->events_read, r->frames, r->lives,
+            r->configurations, r->evictions);
     counts(to, "steps:", step_name, r->step, STEPS);
     counts(to, "faults:", fault_name, r->fault, FAULT_KINDS);
+    counts(to, "frames:", fate_name, r->fate, FATES);
     fprintf(to,
             "after the end all was one and delivered within %.1f s (%" PRIu64
             " permille of what is allowed)\n",
@@ -77,14 +77,14 @@ static void json_stats(FILE *to, const struct run_stats *r)
 {
     fprintf(to,
             "\"simulated_s\": %.3f, \"turns\": %" PRIu64 ", \"frames\": %" PRIu64
-            ", \"frames_lost\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"events\": %" PRIu64
-            ", \"starts\": %" PRIu64 ", \"rings\": %" PRIu64 ", \"evicted\": %" PRIu64
-            ", \"lawless\": %" PRIu64 ", \"settle_s_most\": %.3f",
-            seconds(r->simulated_ns), r->turns, r->frames, r->lost, r->messages_sent,
-            r->events_read, r->lives, r->configurations, r->evictions, r->lawless,
-            seconds(r->settle_ns_most));
+            ", \"messages\": %" PRIu64 ", \"events\": %" PRIu64 ", \"starts\": %" PRIu64
+            ", \"rings\": %" PRIu64 ", \"evicted\": %" PRIu64 ", \"lawless\": %" PRIu64
+            ", \"settle_s_most\": %.3f",
+            seconds(r->simulated_ns), r->turns, r->frames, r->messages_sent, r->events_read,
+            r->lives, r->configurations, r->evictions, r->lawless, seconds(r->settle_ns_most));
     json_counts(to, "steps", step_name, r->step, STEPS);
     json_counts(to, "faults", fault_name, r->fault, FAULT_KINDS);
+    json_counts(to, "frames_not_simply_delivered", fate_name, r->fate, FATES);
 }
 
 void report_json(FILE *to, const struct swarm *s)

@@ -345,14 +345,37 @@ static void judge(struct run *r)
         cores_answer(&r->world, &r->history, verdict(r));
 }
 
+const char *const fate_name[FATES] = {
+    [FATE_LOST] = "lost",
+    [FATE_CUT] = "cut off",
+    [FATE_DUPLICATED] = "duplicated",
+    [FATE_REORDERED] = "reordered",
+    [FATE_CORRUPTED] = "corrupted",
+    [FATE_TRUNCATED] = "truncated",
+    [FATE_OVERFLOWED] = "overflowed",
+    [FATE_NOBODY_HOME] = "to nobody",
+};
+
+static void count_frames(struct run_stats *s, const struct sim_net_stats *net)
+{
+    s->frames = net->sent;
+    s->fate[FATE_LOST] = net->lost;
+    s->fate[FATE_CUT] = net->cut;
+    s->fate[FATE_DUPLICATED] = net->duplicated;
+    s->fate[FATE_REORDERED] = net->reordered;
+    s->fate[FATE_CORRUPTED] = net->corrupted;
+    s->fate[FATE_TRUNCATED] = net->truncated;
+    s->fate[FATE_OVERFLOWED] = net->overflowed;
+    s->fate[FATE_NOBODY_HOME] = net->nobody_home;
+}
+
 static void count(struct run *r)
 {
     struct run_stats *s = &r->result->stats;
     s->seeds = 1;
     s->simulated_ns = r->world.now_ns;
     s->turns = r->world.turns;
-    s->frames = r->world.net->stats.sent;
-    s->lost = r->world.net->stats.sent - r->world.net->stats.delivered;
+    count_frames(s, sim_net_stats(r->world.net));
     s->events_read = r->agents.read;
     s->messages_sent = r->agents.sent;
     s->lawless = r->plan->lawless;

@@ -17,12 +17,26 @@ struct run_options {
     bool trace;          /* print what rings and agents see, as it comes */
 };
 
+/* What became of frames that did not simply arrive. */
+enum frame_fate {
+    FATE_LOST,
+    FATE_CUT,
+    FATE_DUPLICATED,
+    FATE_REORDERED,
+    FATE_CORRUPTED,
+    FATE_TRUNCATED,
+    FATE_OVERFLOWED,
+    FATE_NOBODY_HOME,
+    FATES,
+};
+extern const char *const fate_name[FATES];
+
 struct run_stats {
-    uint64_t seeds, simulated_ns, turns, frames, lost, events_read, messages_sent, configurations;
+    uint64_t seeds, simulated_ns, turns, frames, events_read, messages_sent, configurations;
     uint64_t settle_ns_most;  /* how long it took to become one */
     uint64_t settle_permille; /* the same, of what is allowed, at the most */
     uint64_t lives, evictions, lawless;
-    uint64_t step[STEPS], fault[FAULT_KINDS];
+    uint64_t step[STEPS], fault[FAULT_KINDS], fate[FATES];
 };
 
 struct run_result {
