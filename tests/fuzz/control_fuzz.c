@@ -4,13 +4,15 @@
  * control_fuzz.c - clients that send any packets, in any order, while the core answers when it
  * likes.
  *
- * Claims: the control thread survives it, and when all clients are gone everything that was made
- * for them is given back: resources_close() counts.
+ * Claims: the control thread survives it; requests are answered in order, each at most once, a kick
+ * never, and descriptors come only with what was done (K1, K2 of ctl.h); and when all clients are
+ * gone everything that was made for them is given back: resources_close() counts.
  */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "corosync/corotypes.h"
 #include "daemon/ask.h"
 #include "daemon/connection.h"
 #include "daemon/fake_core.h"
@@ -21,6 +23,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { SOCKETS = 4, STEPS_MAX = 64, CLIENTS_MAX = 3 };
 
+/* What one connection has asked for, in order, and how much of it was answered. */
+struct story {
+    uint16_t asked[STEPS_MAX];
+    int asked_count, answered;
+};
+
 struct fuzz {
     struct config config;
     struct state state;
@@ -28,6 +36,7 @@ struct fuzz {
     struct core core;
     struct control control;
     int socket[SOCKETS]; /* the clients' ends */
+    struct story story[SOCKETS];
     const uint8_t *at, *end;
 };
 
@@ -83,8 +92,18 @@ static void step_connect(struct fuzz *f, int i)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return;
     f->socket[i] = pair[1];
+    f->story[i] = (struct story){ 0 };
     connection_accept(&f->control, pair[0], false);
     connection_sweep(&f->control);
+}
+
+static void send_packet(struct fuzz *f, int i, const void *packet, size_t bytes)
+{
+    struct ctl_request request = { 0 };
+    struct story *story = &f->story[i];
+    memcpy(&request, packet, min_u64(bytes, sizeof(request)));
+    if (ctl_send(f->socket[i], packet, bytes, NULL, 0) > 0 && request.type != CTL_KICK)
+        story->asked[story->asked_count++] = request.type;
 }
 
 /* A request nearly as clients send it. */
@@ -95,7 +114,8 @@ static void step_request(struct fuzz *f, int i)
     request.arg = next_byte(f);
     request.name_bytes = next_byte(f) % (CTL_NAME_BYTES + 2);
     request.arg64 = (uint64_t)next_byte(f) << (next_byte(f) % 40);
-    ctl_send(f->socket[i], &request, sizeof(request), NULL, 0);
+    request.name[0] = (uint8_t)request.arg;
+    send_packet(f, i, &request, sizeof(request));
 }
 
 static void step_bytes(struct fuzz *f, int i)
@@ -104,15 +124,29 @@ static void step_bytes(struct fuzz *f, int i)
     uint8_t bytes = next_byte(f);
     for (int j = 0; j < bytes; j++)
         packet[j] = next_byte(f);
-    ctl_send(f->socket[i], packet, bytes, NULL, 0);
+    send_packet(f, i, packet, bytes);
 }
 
-/* Answers that came to a client are thrown away, their descriptors closed. */
+static void answered(struct story *story, const struct ctl_answer *answer, int fd_count)
+{
+    INVARIANT(answer->magic == CTL_MAGIC && answer->version == CTL_VERSION);
+    INVARIANT(story->answered < story->asked_count);
+    INVARIANT(answer->type == story->asked[story->answered++]); /* K1 */
+    INVARIANT(fd_count == 0 || answer->error == CS_OK);         /* K2 */
+}
+
+/* Answers that came to a client are looked at, their descriptors closed. */
 static void step_drain(struct fuzz *f, int i)
 {
     struct ctl_answer answer;
-    while (ctl_recv(f->socket[i], &answer, sizeof(answer), NULL, NULL, NULL) > 0)
-        continue;
+    int fds[CTL_FDS_MAX], fd_count = CTL_FDS_MAX, bytes;
+    while ((bytes = ctl_recv(f->socket[i], &answer, sizeof(answer), fds, &fd_count, NULL)) > 0) {
+        INVARIANT(bytes == sizeof(answer));
+        answered(&f->story[i], &answer, fd_count);
+        while (fd_count > 0)
+            close(fds[--fd_count]);
+        fd_count = CTL_FDS_MAX;
+    }
 }
 
 static void step_core(struct fuzz *f)
@@ -202,6 +236,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(&f);
     let_control_run(&f);
     answer_all(&f);
+    for (int i = 0; i < SOCKETS; i++)
+        step_drain(&f, i);
     close_all(&f);
     return 0;
 }
