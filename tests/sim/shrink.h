@@ -8,9 +8,15 @@
  */
 #include "workers.h"
 
-/* without[] has one entry for each step: set for those that are not needed. The rule that is still
- * broken is the same. Returns how many steps stay. */
-uint32_t shrink(const struct plan *plan, const struct verdict *verdict, bool *without,
-                uint32_t seconds);
+/* Does it still fail without these steps? */
+typedef bool (*still_fails_fn)(void *context, const bool *without);
+
+/* without[count]: set for steps that are not needed. Returns how many are. */
+uint32_t shrink(uint32_t count, bool *without, uint32_t seconds, still_fails_fn still_fails,
+                void *context);
+
+/* The steps of a plan without which this rule is not broken. */
+uint32_t shrink_plan(const struct plan *plan, const struct verdict *verdict, bool *without,
+                     uint32_t seconds);
 
 #endif

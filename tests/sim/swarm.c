@@ -188,7 +188,7 @@ static void explain(const struct options *o, const struct failure *f, struct pla
     FILE *trace = tmpfile();
     plan_draw(plan, f->seed, &o->swarm.wish);
     plan_print(stdout, plan);
-    uint32_t stay = shrink(plan, &f->verdict, without, o->shrink_seconds);
+    uint32_t stay = shrink_plan(plan, &f->verdict, without, o->shrink_seconds);
     printf("%u of %u steps are enough; again: swarm --seed %" PRIu64, stay, plan->step_count,
            f->seed);
     report_wish(stdout, &o->swarm.wish);
