@@ -197,6 +197,21 @@ static bool stuck(struct ring *r, const struct token *t)
     return r->now_ns - r->progress_ns > 2 * r->config.detect_ns;
 }
 
+/*
+ * How many of a visit's frames go behind the token. Half goes before it: a lone message should not
+ * wait behind it, nor should the successor find nothing yet of what it is to acknowledge.
+ *
+ * Where a frame goes out once for each receiver the token, and whoever would send next, would wait
+ * for all copies, and the ring carry no more than one link can, divided by its members. So a batch
+ * goes behind it whole, and the copies of several senders travel at the same time.
+ */
+static uint32_t send_behind(const struct ring *r, uint32_t sent)
+{
+    if (!r->config.fan_out || sent < 2)
+        return min_u32(sent / 2, r->accelerated_frames);
+    return r->config.accelerated_frames ? min_u32(sent, r->accelerated_frames) : sent;
+}
+
 void token_visit(struct ring *r, bool may_park)
 {
     struct token *t = &r->token;
@@ -209,8 +224,7 @@ void token_visit(struct ring *r, bool may_park)
     flow_tune(r, t);
     uint32_t resent = rtr_answer(r, t, min_u32(r->personal_frames, send_room(r)));
     uint32_t sent = recovery ? recovery_take(r, t, flow_allow_recovery(r, t)) : take_new(r, t);
-    /* Half goes before the token in any case: a lone message should not wait behind it. */
-    uint32_t behind = recovery ? 0 : min_u32(sent / 2, r->accelerated_frames);
+    uint32_t behind = recovery ? 0 : send_behind(r, sent);
     send_batch(r, 0, sent - behind);
     if (sent > 0)
         t->seq_owner = r->config.node_id;

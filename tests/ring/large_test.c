@@ -113,6 +113,52 @@ Test(large, the_token_of_a_ring_speaks_no_more_when_the_next_one_is_formed)
         cr_assert(eq(u64, r->alive_ns[i], token_ns + (i < 2 ? NS_PER_MS : 0)), "%d", i);
 }
 
+/* Of a visit that sends so many frames, those that go before the token. */
+static int frames_before_token(uint32_t frames)
+{
+    static const uint8_t payload[INNER_FRAME_BYTES];
+    struct ring_message message = { .payload = { .data = payload, .bytes = 1300, .arena = 1 },
+                                    .guarantee = GUARANTEE_AGREED };
+    int all = 0, token_at = -1;
+    r->token = (struct token){ .free_min = 10000, .free_next = 10000 };
+    r->gate_open = true;
+    for (uint32_t i = 0; i < frames; i++)
+        cr_assert(eq(int, ring_submit(r, &message), 0));
+    token_visit(r, false);
+    for (uint32_t i = r->send_head; i != r->send_tail; i++, all++) {
+        const struct wire_data *data = frame_data(r->send[i % SENDS_MAX]);
+        token_at = data->head.type == WIRE_TOKEN ? all : token_at;
+    }
+    cr_assert(ne(int, token_at, -1));
+    cr_assert(eq(int, all, (int)frames + 1));
+    return token_at;
+}
+
+Test(large, half_of_a_batch_goes_before_the_token)
+{
+    cr_assert(eq(int, frames_before_token(8), 4));
+}
+
+Test(large, a_batch_that_is_sent_to_each_goes_behind_the_token)
+{
+    r->config.fan_out = true;
+    cr_assert(eq(int, frames_before_token(8), 0));
+}
+
+Test(large, of_a_batch_that_is_sent_to_each_no_more_goes_behind_the_token_than_was_configured)
+{
+    r->config.fan_out = true;
+    r->config.accelerated_frames = 3;
+    flow_reset(r);
+    cr_assert(eq(int, frames_before_token(8), 5));
+}
+
+Test(large, a_lone_frame_goes_before_the_token_whether_it_is_sent_to_each_or_not)
+{
+    r->config.fan_out = true;
+    cr_assert(eq(int, frames_before_token(1), 1));
+}
+
 /* A JOIN of node 4 that names ids we do and do not have. */
 Test(large, of_a_join_we_take_the_nodes_that_we_know)
 {

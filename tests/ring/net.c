@@ -482,6 +482,7 @@ void net_start(struct net *net, int index)
         .frame_bytes_max = NET_FRAME_BYTES,
         .window_frames = net->window_frames,
         .park = net->park,
+        .fan_out = net->fan_out,
         .tx_pool = &node->tx_pool,
     };
     const char *why = NULL;

@@ -94,6 +94,7 @@ struct net {
     uint64_t persist_ns; /* a write to the state directory; NS_NEVER: the disk is full */
     uint32_t full;       /* one bit for each node whose disk is full */
     uint64_t lease_ns;   /* clients keep frames so long */
+    bool fan_out;        /* frames go out once for each, the rings think */
     bool park, lawless;  /* lawless: what is delivered is not looked at */
     uint32_t window_frames;
     uint32_t rx_count, tx_count; /* frames of a node's pools */

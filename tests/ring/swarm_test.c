@@ -85,6 +85,7 @@ static void live(uint64_t seed)
     struct net *net = net_new(seed, 0);
     net->node_count = 2 + (int)net_random(net, net_random(net, 10) ? 4 : 8);
     net->park = net_random(net, 4) != 0;
+    net->fan_out = seed & 1;
     net->detect_ns = (100 + net_random(net, 200)) * NS_PER_MS;
     if (net_random(net, 4) == 0) {
         net->rx_count = 200 + net_random(net, 800);
