@@ -288,6 +288,24 @@ static bool begin_alike(struct court *c, const struct stay *a, const struct stay
     return true;
 }
 
+/* The stay of the same life before this one; NULL: it is the first. */
+static const struct stay *before(const struct court *c, const struct stay *s)
+{
+    return s > c->stays.at && s[-1].life == s->life ? s - 1 : NULL;
+}
+
+/* E7: who comes along comes from the same ring, and is the one who was in it. */
+static bool comes_from_there(struct court *c, const struct stay *a, const struct stay *b)
+{
+    const struct stay *x = before(c, a), *y = before(c, b);
+    if (!x || !(x->together & bit(life_of(c, b)->node)) || (y && y->ring == x->ring))
+        return true;
+    return verdict_broken(
+        c->v, "E7",
+        "ring " NAME ": life %u says that life %u comes along from " NAME ", where it never was",
+        NAMED(c->rings.at[a->ring].id), a->life, b->life, NAMED(c->rings.at[x->ring].id));
+}
+
 static bool safe_in(const struct court *c, const struct stay *s)
 {
     for (uint32_t i = s->first; i < s->transitional; i++) {
@@ -328,8 +346,8 @@ static bool rings_together(struct court *c)
                 return false;
             for (uint32_t b = 0; b < r->stays.count; b++) {
                 const struct stay *t = &c->stays.at[r->stays.at[b]];
-                if (a != b &&
-                    (!two_stays(c, s, t) || !begin_alike(c, s, t) || (a < b && !together(c, s, t))))
+                if (a != b && (!two_stays(c, s, t) || !begin_alike(c, s, t) ||
+                               !comes_from_there(c, s, t) || (a < b && !together(c, s, t))))
                     return false;
             }
         }
