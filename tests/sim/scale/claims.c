@@ -101,9 +101,8 @@ static void flood(struct judge *j)
     at_most(j, "nobody is busier than he can be", all.processor, 1.01);
     at_most(j, "no link is fuller than it can be", all.link, 1.01);
     claim(j, same(&all, &again), "it happens again", again.messages, all.messages);
-    if (c->multicast)
-        at_least(j, "all together send what one receiver can take", all.messages,
-                 0.4 * receiver_messages(&c->costs));
+    at_least(j, "all together send what one receiver can take", all.messages,
+             0.4 * receiver_messages(&c->costs));
 }
 
 bool claims_hold(const struct fabric_config *config)

@@ -97,6 +97,7 @@ void fabric_start(struct fabric *f, int index, uint64_t at_ns)
         .detect_ns = c->detect_ns,
         .incarnation = c->seed + n->life + 1,
         .park = c->park,
+        .fan_out = !c->multicast,
         .log = &f->log,
     };
     INVARIANT(!n->up);

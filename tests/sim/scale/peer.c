@@ -118,6 +118,7 @@ void peer_start(struct peer *p, const struct peer_config *config, uint64_t now_n
         .window_frames = config->window_frames,
         .personal_frames = config->personal_frames,
         .park = config->park,
+        .fan_out = config->fan_out,
         .tx_pool = &p->tx_pool,
     };
     const char *why = NULL;

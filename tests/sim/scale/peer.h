@@ -55,7 +55,7 @@ struct peer_config {
     uint32_t frame_bytes_max, rx_frames, tx_frames;
     uint32_t window_frames, personal_frames; /* 0: the ring tunes itself */
     uint64_t detect_ns, incarnation, ring_seq;
-    bool park;
+    bool park, fan_out;
     struct peer_log *log;
 };
 
