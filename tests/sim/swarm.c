@@ -8,15 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "planted/planted.h"
 #include "report.h"
 #include "shrink.h"
 
-enum { SHRUNK_MOST = 3, TRACE_LINES = 400 };
+enum { SHRUNK_MOST = 3, TRACE_LINES = 400, PLANTED_SEEDS = 2000 };
 
 struct options {
     struct swarm swarm;
     uint64_t seed;
-    bool one, json, debug, trace, until_caught;
+    bool one, json, debug, trace, until_caught, planted;
     uint32_t shrink_seconds;
     const char *steps;
 };
@@ -25,6 +26,7 @@ static const char usage[] =
     "usage: swarm [--seeds N] [--from S] [--nodes A..B] [--seconds S] [--jobs N] [--json]\n"
     "       swarm --seed S [--steps A,B,...] [--trace] [--debug]   one, again\n"
     "       swarm --until-caught N                                 stop at the first failure\n"
+    "       swarm --planted [--jobs N] [--json]                    is every planted bug caught?\n"
     "\n"
     "  --seeds N         so many seeds (100)\n"
     "  --from S          the first of them (1)\n"
@@ -78,6 +80,7 @@ static void parse(struct options *o, int argc, char **argv)
         TRACE,
         DEBUG,
         CAUGHT,
+        PLANTED,
         SHRINK
     };
     static const struct option known[] = {
@@ -92,6 +95,7 @@ static void parse(struct options *o, int argc, char **argv)
         { "trace", 0, NULL, TRACE },
         { "debug", 0, NULL, DEBUG },
         { "until-caught", 1, NULL, CAUGHT },
+        { "planted", 0, NULL, PLANTED },
         { "shrink", 1, NULL, SHRINK },
         { "help", 0, NULL, 'h' },
         { 0 },
@@ -132,6 +136,9 @@ static void parse(struct options *o, int argc, char **argv)
         case CAUGHT:
             o->until_caught = o->swarm.stop_at_first = true;
             o->swarm.count = number(optarg);
+            break;
+        case PLANTED:
+            o->planted = true;
             break;
         case SHRINK:
             o->shrink_seconds = (uint32_t)number(optarg);
@@ -232,5 +239,7 @@ int main(int argc, char **argv)
         .shrink_seconds = 30,
     };
     parse(&o, argc, argv);
+    if (o.planted)
+        return planted_run(PLANTED_SEEDS, (int)o.swarm.jobs, o.json);
     return o.one ? run_one(&o, &plan) : run_many(&o, &plan);
 }

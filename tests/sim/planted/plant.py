@@ -95,8 +95,8 @@ BUGS = {
         "            owed = set_or(owed, set_of(r->my_index));"),
     "strangers_come_along": (
         "ring/recovery.c",
-        "                        ring_id_equal(info->old_ring, r->my_old_ring.id);",
-        "                        info->known;"),
+        "           ring_id_equal(info->old_ring, r->my_old_ring.id) &&",
+        "           info->known &&"),
     "installed_after_one_quiet_hop": (
         "ring/recovery.c",
         "    if (t->quiet >= 2 * members) {",

@@ -72,7 +72,7 @@ static bool begin(struct field *f, struct planted *bug, uint64_t seeds)
     if (bug->pid == 0) {
         dup2(fileno(bug->said), STDOUT_FILENO);
         dup2(fileno(bug->said), STDERR_FILENO);
-        execl(path, path, "--until-caught", most, (char *)NULL);
+        execl(path, path, "--until-caught", most, "--jobs", "1", (char *)NULL);
         _exit(127);
     }
     f->begun++;
