@@ -306,6 +306,8 @@ static void leases_end(struct net *net, struct net_node *node)
 
 static void on_delivery(struct net *net, struct net_node *node, const struct ring_delivery *d)
 {
+    if (!net->lawless)
+        history_tell(&net->history, (uint32_t)node->life->number, d, net->now_ns);
     if (d->kind == RING_DELIVER_FRAME) {
         on_frame(net, node, d);
         return;
@@ -456,6 +458,16 @@ static void forget(struct net_node *node)
     node->up = false;
 }
 
+/* Had its node a life before? Then an empty disk means that it forgot. */
+static bool was_there(const struct net *net, const struct net_life *life)
+{
+    for (int l = 0; l < life->number; l++) {
+        if (net->life[l].node == life->node)
+            return true;
+    }
+    return false;
+}
+
 void net_start(struct net *net, int index)
 {
     struct net_node *node = &net->node[index];
@@ -464,6 +476,7 @@ void net_start(struct net *net, int index)
     *node = (struct net_node){ .id = (uint32_t)index + 1, .up = true, .disk_seq = disk_seq };
     node->life = &net->life[net->life_count];
     *node->life = (struct net_life){ .node = index, .number = net->life_count++ };
+    history_life(&net->history, node->id, disk_seq == 0 && was_there(net, node->life), net->now_ns);
     node->deadline_ns = NS_NEVER;
     pools_make(net, node);
 
@@ -492,9 +505,17 @@ void net_start(struct net *net, int index)
     wake_at(net, node);
 }
 
+static void life_over(struct net *net, struct net_node *node)
+{
+    struct hist_life *life = &net->history.lives.at[node->life->number];
+    node->life->crashed = true;
+    life->over = true;
+    life->until_ns = net->now_ns;
+}
+
 void net_crash(struct net *net, int index)
 {
-    net->node[index].life->crashed = true;
+    life_over(net, &net->node[index]);
     forget(&net->node[index]);
 }
 
@@ -504,7 +525,7 @@ void net_leave(struct net *net, int index)
     static _Thread_local struct ring_out out;
     ring_leave(node->ring, net->now_ns, &out);
     node->life->left = true;
-    node->life->crashed = true;
+    life_over(net, node);
     drain(net, node, &out);
     forget(node);
 }
@@ -723,5 +744,6 @@ void net_free(struct net *net)
     for (uint32_t i = 0; i < net->event_count; i++)
         free(net->events[i].bytes);
     free(net->events);
+    history_clear(&net->history);
     free(net);
 }

@@ -10,10 +10,12 @@
  * the gate when those of all members have come. Frames are lost, repeated and delayed by a seeded
  * generator; two runs with one seed are the same to the last byte.
  *
- * Knows:      E1 to E8 and E10 of docs/architecture.md as checks over what the nodes logged.
+ * Knows:      E1, E2, E8 and E10 of docs/architecture.md as checks over what the nodes logged; the
+ *             others are asked of the frames, as in the simulator of whole daemons.
  */
 
 #include "ring.h"
+#include "sim/history.h"
 #include "zcb.h"
 
 enum {
@@ -108,7 +110,8 @@ struct net {
     struct net_event *events;
     uint32_t event_count, event_capacity;
     uint64_t event_number, steps, frames_on_wire;
-    uint32_t check_every; /* steps between full sweeps; 0: never */
+    uint32_t check_every;   /* steps between full sweeps; 0: never */
+    struct history history; /* what rings delivered, frame by frame */
 };
 
 struct net *net_new(uint64_t seed, int node_count);

@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "draw.h"
-
 static void *grown(void *list, uint32_t *room, uint32_t needed, size_t entry_bytes)
 {
     if (needed <= *room)

@@ -135,6 +135,8 @@ void history_view(struct history *h, uint32_t handle, const struct chan_view *vi
 void history_ring(struct history *h, uint32_t handle, const struct chan_ring *ring, uint8_t flags,
                   uint64_t now_ns);
 void history_delivery(struct history *h, uint32_t life, const struct hist_delivery *delivery);
+/* A delivery of a ring, as it says it. */
+void history_tell(struct history *h, uint32_t life, const struct ring_delivery *d, uint64_t now_ns);
 /* Anything else that a repeated run must do again. */
 void history_mark(struct history *h, uint64_t value);
 

@@ -15,7 +15,6 @@ struct tap {
     struct history *history;
     uint64_t now_ns;
     uint32_t life; /* whose turn it is; HIST_NOBODY: not listening */
-    uint64_t frames, safe_frames;
 };
 
 extern struct tap tap;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * history_tell.c - what a ring delivers, as it goes into a history.
+ */
+#include <string.h>
+
+#include "history.h"
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 31;
+}
+
+static uint64_t mix_bytes(uint64_t hash, const uint8_t *data, uint32_t bytes)
+{
+    for (; bytes >= 8; data += 8, bytes -= 8) {
+        uint64_t word;
+        memcpy(&word, data, 8);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 31;
+    }
+    uint64_t word = 0;
+    if (bytes > 0)
+        memcpy(&word, data, bytes);
+    return mix(hash, word);
+}
+
+/* What a frame says, wherever its bytes lie. */
+static void on_frame(const struct ring_delivery *d, struct hist_delivery *out)
+{
+    struct ring_walk walk;
+    struct ring_piece piece;
+    ring_walk_start(&walk, d);
+    while (ring_walk_next(&walk, &piece)) {
+        uint64_t flags = (uint64_t)piece.first | (uint64_t)piece.last << 1 |
+                         (uint64_t)piece.control << 2 | (uint64_t)piece.guarantee << 3;
+        out->content = mix(out->content, flags << 24 | piece.port);
+        out->content = mix(out->content, piece.payload.bytes);
+        /* Payload of clients is judged by those who read it; large ones need no second look. */
+        out->content =
+            mix_bytes(out->content, piece.payload.data, min_u32(piece.payload.bytes, 256));
+        out->safe |= piece.guarantee == GUARANTEE_SAFE;
+    }
+}
+
+static uint64_t members_mask(const struct ring_delivery *d)
+{
+    uint64_t mask = 0;
+    for (int i = 0; i < d->member_count; i++)
+        mask |= UINT64_C(1) << (d->members[i] - 1);
+    return mask;
+}
+
+void history_tell(struct history *h, uint32_t life, const struct ring_delivery *d, uint64_t now_ns)
+{
+    struct hist_delivery delivery = { .kind = (uint8_t)d->kind,
+                                      .sender = d->sender,
+                                      .seq = d->seq,
+                                      .ring_id = d->ring_id,
+                                      .at_ns = now_ns };
+    if (d->kind == RING_DELIVER_FRAME)
+        on_frame(d, &delivery);
+    else
+        delivery.content = members_mask(d);
+    history_delivery(h, life, &delivery);
+}
