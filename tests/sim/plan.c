@@ -174,12 +174,20 @@ static uint64_t some_while(struct author *w)
     return (uint64_t)draw_scale(&w->draw, 1, 6000) * detect_ns(w) / 1000;
 }
 
+/* One in three waits for the worst moment. */
+static void lie_in_wait(struct author *w, struct plan_step *s)
+{
+    s->trigger = draw_chance(&w->draw, 350) ? draw_below(&w->draw, TRIGGERS) : TRIGGER_TIME;
+    s->lag_ns = draw_chance(&w->draw, 500) ? 0 : draw_scale(&w->draw, 1, 2000) * NS_PER_US;
+}
+
 static void link_trouble(struct author *w)
 {
     struct plan_step *s = step(w, STEP_FAULT, 0);
     struct fault *f = &s->fault;
     bool everywhere = draw_chance(&w->draw, 500);
     s->ns = some_while(w);
+    lie_in_wait(w, s);
     f->kind = draw_below(&w->draw, FAULT_KINDS);
     f->from = everywhere ? UINT32_MAX : some_nodes(w);
     f->to = everywhere ? UINT32_MAX : some_nodes(w);
@@ -202,6 +210,7 @@ static void node_trouble(struct author *w)
     enum step_kind kind = kinds[draw_below(&w->draw, ARRAY_COUNT(kinds))];
     struct plan_step *s = step(w, kind, some_node(w));
     s->ns = some_while(w);
+    lie_in_wait(w, s);
     s->forgets = draw_chance(&w->draw, 150);
     s->value = (int32_t)draw_below(&w->draw, 200001) - 100000; /* a tenth fast or slow */
     if (kind == STEP_CRASH && draw_chance(&w->draw, 400))

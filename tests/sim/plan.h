@@ -10,6 +10,7 @@
  */
 #include "agent.h"
 #include "faults.h"
+#include "triggers.h"
 
 enum {
     PLAN_STEPS_MAX = 2000,
@@ -40,6 +41,8 @@ struct plan_step {
     uint32_t order; /* of its making: equal times keep it */
     int32_t value;
     bool forgets;
+    enum trigger trigger; /* waits from its time on for that moment, and then so long */
+    uint64_t lag_ns;
     struct agent_burst burst;
     struct fault fault;
 };

@@ -60,5 +60,7 @@ void plan_print_step(FILE *to, const struct plan *p, uint32_t index)
     else if (s->kind != STEP_DIE)
         fprintf(to, " %.3f ms, %.3f ms%s", (double)s->ns / 1e6, (double)s->pace_ns / 1e6,
                 s->forgets ? ", forgets" : "");
+    if (s->trigger != TRIGGER_TIME)
+        fprintf(to, ", %s and %.3f ms later", trigger_name[s->trigger], (double)s->lag_ns / 1e6);
     fprintf(to, "\n");
 }

@@ -11,6 +11,7 @@
 enum {
     SWEEP_TURNS = 5000,
     UPS_MAX = WORLD_NODES_MAX + 1,
+    WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
 };
 
 /* A node that is to start. */
@@ -27,6 +28,7 @@ struct run {
     struct history history;
     struct agents agents;
     struct faults faults;
+    struct triggers triggers;
     struct up up[UPS_MAX];
     uint32_t life[UPS_MAX];
     uint64_t swept;
@@ -207,8 +209,6 @@ static void agent_step(struct run *r, const struct plan_step *s)
 static void do_step(struct run *r, uint32_t index)
 {
     const struct plan_step *s = &r->plan->step[index];
-    if (r->options->without && r->options->without[index])
-        return;
     if (r->options->trace)
         plan_print_step(stdout, r->plan, index);
     r->result->stats.step[s->kind]++;
@@ -223,6 +223,19 @@ static void do_step(struct run *r, uint32_t index)
     }
 }
 
+/* Its time has come: it is done, or lies in wait. */
+static void begin_step(struct run *r, uint32_t index)
+{
+    const struct plan_step *s = &r->plan->step[index];
+    if (r->options->without && r->options->without[index])
+        return;
+    if (s->trigger == TRIGGER_TIME)
+        do_step(r, index);
+    else
+        trigger_arm(&r->triggers, s->trigger, index, s->lag_ns,
+                    r->world.now_ns + WAIT_DETECTS * r->plan->world.each.detect_ms * NS_PER_MS);
+}
+
 /* Time. */
 
 static void sweep(struct run *r)
@@ -231,6 +244,17 @@ static void sweep(struct run *r)
         return;
     r->swept = r->world.turns;
     world_check(&r->world); /* E10, and every invariant that somebody wrote a sweep for */
+}
+
+/* Steps whose moment has come. */
+static void triggered(struct run *r)
+{
+    uint32_t step;
+    if (r->triggers.count == 0)
+        return;
+    triggers_look(&r->triggers, &r->world);
+    while (trigger_take(&r->triggers, r->world.now_ns, &step))
+        do_step(r, step);
 }
 
 static uint64_t next_ns(const struct run *r, uint64_t until_ns)
@@ -250,7 +274,8 @@ static void run_until(struct run *r, uint64_t until_ns)
     while (r->world.now_ns < until_ns && !verdict(r)->failed) {
         uint64_t next = max_u64(next_ns(r, until_ns), r->world.now_ns + 1);
         while (r->world.now_ns < next && !verdict(r)->failed) {
-            world_step(&r->world, next);
+            world_step(&r->world, min_u64(next, triggers_next_ns(&r->triggers)));
+            triggered(r);
             sweep(r);
         }
         if (faults_next_ns(&r->faults, r->world.now_ns - 1) <= r->world.now_ns)
@@ -258,7 +283,7 @@ static void run_until(struct run *r, uint64_t until_ns)
         nodes_update(r);
         while (!r->settling && r->next_step < r->plan->step_count &&
                r->plan->step[r->next_step].at_ns <= r->world.now_ns)
-            do_step(r, r->next_step++);
+            begin_step(r, r->next_step++);
     }
 }
 
@@ -272,6 +297,7 @@ static uint32_t all_nodes(const struct run *r)
 static void heal(struct run *r)
 {
     faults_heal(&r->faults);
+    r->triggers.count = 0;
     r->world.net->config.inbox_frames = 0;
     for (int i = 1; i <= r->world.count; i++) {
         struct world_node *n = &r->world.node[i];
