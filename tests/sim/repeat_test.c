@@ -23,7 +23,7 @@ static uint64_t hash_here(const struct plan *plan, const struct run_options *opt
     return result.hash;
 }
 
-Test(repeat, W1_a_seed_means_one_history, .timeout = 120)
+Test(repeat, W1_a_seed_means_one_history)
 {
     const struct run_options options = { 0 };
     uint64_t before = 0;
@@ -42,7 +42,7 @@ Test(repeat, W1_a_seed_means_one_history, .timeout = 120)
     }
 }
 
-Test(repeat, a_plan_without_a_step_is_the_same_up_to_it, .timeout = 120)
+Test(repeat, a_plan_without_a_step_is_the_same_up_to_it)
 {
     static bool without[PLAN_STEPS_MAX];
     struct plan *plan = plan_of(3);
@@ -77,7 +77,7 @@ static bool dies(const struct plan *plan, int how, struct verdict *verdict)
     return result.verdict.failed;
 }
 
-Test(repeat, a_crash_is_a_verdict, .timeout = 60)
+Test(repeat, a_crash_is_a_verdict)
 {
     struct verdict verdict;
     struct plan *plan = plan_of(1);
