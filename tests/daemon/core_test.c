@@ -204,6 +204,30 @@ Test(core_alone, a_reader_that_keeps_a_sender_waiting_for_memory_goes_though_wit
     CROWD_UNTIL(a->messages == 7);
 }
 
+Test(core_alone, who_has_just_come_is_not_the_one_who_has_not_moved_for_longest)
+{
+    static uint8_t large[300000];
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0), *c = NULL;
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
+    b->paused = true;
+    for (int i = 0; i < 6; i++)
+        CROWD_UNTIL(fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED));
+    uint64_t start_ns = world.now_ns;
+    while (!fake_client_send(&a->fake, large, sizeof(large), GUARANTEE_AGREED)) {
+        cr_assert(lt(u64, world.now_ns, start_ns + 5 * NS_PER_S));
+        if (!c && world.now_ns - start_ns > 250 * NS_PER_MS) {
+            c = crowd_client(1, 2, 12, 0);
+            c->paused = true; /* it holds the view of its join */
+            crowd_join(c, "h");
+        }
+        crowd_step(NS_PER_MS);
+    }
+    cr_assert(b->evicted);
+    cr_assert_not(c->evicted);
+}
+
 Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
 {
     struct core *core = world.node[1].core;
