@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "agent.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "corosync/corotypes.h"
@@ -436,6 +437,11 @@ void agents_event(struct agents *a, struct world_node *node, const struct core_e
         if (event->arg != CORE_OFFENCE_SLOW && !a->lawless)
             verdict_broken(a->verdict, "C4", "node %u evicts an honest client: %s, %" PRIu64,
                            node->id, core_offence_name[event->arg], event->arg64);
+        if (a->trace)
+            printf("%12.6f node %u evicts handle %u, agent %u: %s, %" PRIu64 "\n",
+                   (double)a->world->now_ns / 1e9, node->id, h ? h->history : 0,
+                   h && h->agent ? h->agent->index : 0, core_offence_name[event->arg],
+                   event->arg64);
         if (h && h->agent)
             abandon(h, HIST_EVICTED);
         break;
