@@ -314,9 +314,12 @@ static void bad_submits(void)
         .guarantee = (what >> 4) % 4,
     };
     s->end = submit.end;
-    switch (what & 192 ? UINT8_MAX : input_byte(&world.in) % 6) {
+    switch (what & 128 ? UINT8_MAX : input_byte(&world.in) % 7) {
     case 0:
         submit.offset = (uint32_t)input_value(&world.in, submit.offset);
+        break;
+    case 6: /* near the end */
+        submit.offset = (uint32_t)(room - input_byte(&world.in) % 64 * CHAN_TX_ALIGN);
         break;
     case 1:
         submit.bytes = (uint32_t)input_value(&world.in, submit.bytes);
