@@ -199,18 +199,20 @@ static void segment_gone(struct agent_handle *h, uint32_t arena)
 
 /* Sending. */
 
+static const struct {
+    uint32_t least, most;
+} range[AGENT_SIZES] = {
+    [SIZE_TINY] = { 0, 16 },
+    [SIZE_SMALL] = { 8, 300 },
+    [SIZE_FRAMES] = { 300, 8192 },
+    [SIZE_BULK] = { 8192, 200000 },
+    [SIZE_TURNS] = { RING_BULK_FREE_BYTES - 1000, 2 * RING_BULK_FREE_BYTES },
+    [SIZE_HUGE] = { UINT32_MAX, UINT32_MAX },
+    [SIZE_MIXED] = { 0, 20000 }, /* in the mean, and generously */
+};
+
 static uint32_t draw_bytes(struct agent *g, enum agent_size size)
 {
-    static const struct {
-        uint32_t least, most;
-    } range[] = {
-        [SIZE_TINY] = { 0, 16 },
-        [SIZE_SMALL] = { 8, 300 },
-        [SIZE_FRAMES] = { 300, 8192 },
-        [SIZE_BULK] = { 8192, 200000 },
-        [SIZE_TURNS] = { RING_BULK_FREE_BYTES - 1000, 2 * RING_BULK_FREE_BYTES },
-        [SIZE_HUGE] = { UINT32_MAX, UINT32_MAX },
-    };
     uint32_t most = g->all->message_bytes_max;
     if (size == SIZE_MIXED)
         size = draw_chance(&g->draw, 950) ? draw_below(&g->draw, 3) : SIZE_BULK;
@@ -631,6 +633,32 @@ bool agents_are_done(const struct agents *a)
             return false;
     }
     return true;
+}
+
+static void handle_left(const struct agent_handle *h, uint64_t *messages, uint64_t *bytes)
+{
+    const struct chan_down *down = h->fake.down;
+    *messages += CHAN_SUBMIT_COUNT; /* what is in its queue: no more than that */
+    for (int i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+        if (h->segment[i])
+            *bytes +=
+                h->segment_end[i] - atomic_load_explicit(&down->tx_free[i], memory_order_relaxed);
+    }
+}
+
+void agents_left(const struct agents *a, uint64_t *messages, uint64_t *bytes)
+{
+    *messages = *bytes = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct agent *g = &a->agent[i];
+        if (g->handle)
+            handle_left(g->handle, messages, bytes);
+        for (uint32_t k = 0; k < g->burst_count; k++) {
+            const struct agent_burst *b = &g->burst[(g->burst_first + k) % AGENT_BURSTS];
+            *messages += b->count;
+            *bytes += (uint64_t)b->count * min_u32(range[b->size].most, a->message_bytes_max);
+        }
+    }
 }
 
 void agents_settle(struct agents *a)

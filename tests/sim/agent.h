@@ -136,6 +136,8 @@ void agents_free(struct agents *a);
 
 /* Everything sent, everything read, nothing kept, and all are what they want to be. */
 bool agents_are_done(const struct agents *a);
+/* So many messages, and so many bytes at most, are not sent yet, or not by all. */
+void agents_left(const struct agents *a, uint64_t *messages, uint64_t *bytes);
 /* The end has come: whoever is slow reads now, and nobody sends more. */
 void agents_settle(struct agents *a);
 

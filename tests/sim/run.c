@@ -11,6 +11,8 @@
 enum {
     SWEEP_TURNS = 5000,
     UPS_MAX = WORLD_NODES_MAX + 1,
+    LEAST_WINDOW = 16,
+    LEAST_ROTATIONS = 100,
     WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
 };
 
@@ -328,10 +330,22 @@ static bool empty(const struct run *r)
     return true;
 }
 
-/* What it may take: to be heard again, to agree, some tries at that, and then to send the rest. */
+/*
+ * What it may take: to be heard again, to agree, some tries at that; then so many rotations of the
+ * token as it needs to send what is left, each with no more than the least window, three times.
+ */
 static uint64_t settle_most_ns(const struct run *r)
 {
-    return 60 * r->plan->world.each.detect_ms * NS_PER_MS + 60 * NS_PER_S;
+    const struct world_config *c = &r->plan->world;
+    uint64_t messages, bytes;
+    agents_left(&r->agents, &messages, &bytes);
+    uint64_t window = c->each.window_frames ? c->each.window_frames : LEAST_WINDOW;
+    uint64_t personal = c->each.personal_frames ? c->each.personal_frames : window;
+    uint64_t frames = bytes / (c->each.netmtu / 2) + messages / 8;
+    uint64_t rotations = LEAST_ROTATIONS + frames / min_u64(window, personal);
+    uint64_t hop_ns = c->net.faults.delay_ns_most + 2 * c->turn_ns;
+    return 20 * c->each.detect_ms * NS_PER_MS + 3 * c->each.slow_client_ms * NS_PER_MS +
+           3 * rotations * (uint64_t)c->nodes * hop_ns + NS_PER_S;
 }
 
 static const char *not_settled(const struct run *r)
