@@ -54,6 +54,16 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+/* What this child ran counts, too, where that is counted. */
+void __gcov_dump(void) __attribute__((weak));
+
+static void __attribute__((noreturn)) end_child(void)
+{
+    if (__gcov_dump)
+        __gcov_dump();
+    _exit(0);
+}
+
 static void work(const struct swarm *swarm, struct board *board, struct slot *slot)
 {
     struct plan *plan = malloc(sizeof(*plan));
@@ -76,7 +86,7 @@ static void work(const struct swarm *swarm, struct board *board, struct slot *sl
         if (slot->failed)
             break; /* the parent takes it from here */
     }
-    _exit(0);
+    end_child();
 }
 
 static void hire(const struct swarm *swarm, struct board *board, struct slot *slot)
@@ -209,7 +219,7 @@ void run_apart(const struct plan *plan, const struct run_options *options,
         alarm(SEED_SECONDS_MOST);
         run_plan(plan, options, out);
         fflush(stdout);
-        _exit(0);
+        end_child();
     }
     while (waitpid(pid, &status, 0) < 0)
         INVARIANT(errno == EINTR);
