@@ -376,6 +376,25 @@ static void settle(struct run *r)
     r->history.settled = !why;
 }
 
+/* Nobody has anything to say: the token rests, and turns once in an eighth of detect_ms. Each turn
+ * takes a hop of every node and a word to all of where it rests; as much again is allowed. */
+static void rest(struct run *r)
+{
+    uint64_t nodes = (uint64_t)r->world.count,
+             rest_ns = 4 * r->plan->world.each.detect_ms * NS_PER_MS;
+    uint64_t before = sim_net_stats(r->world.net)->sent;
+    if (verdict(r)->failed || r->plan->lawless)
+        return;
+    run_until(r, r->world.now_ns + rest_ns);
+    uint64_t sent = sim_net_stats(r->world.net)->sent - before;
+    r->result->stats.rest_permille = sent * 1000 / (4 * 8 * 2 * (2 * nodes + nodes * nodes));
+    if (r->result->stats.rest_permille > 1000)
+        verdict_broken(verdict(r), "rest",
+                       "%" PRIu64 " frames of %" PRIu64 " nodes in %" PRIu64
+                       " ms in which nothing happens",
+                       sent, nodes, rest_ns / NS_PER_MS);
+}
+
 static void judge(struct run *r)
 {
     if (verdict(r)->failed || r->plan->lawless)
@@ -467,6 +486,7 @@ void run_plan(const struct plan *plan, const struct run_options *options, struct
     run_until(r, plan->end_ns);
     if (!verdict(r)->failed)
         settle(r);
+    rest(r);
     judge(r);
     count(r);
     agents_free(&r->agents);
@@ -481,8 +501,10 @@ void run_stats_add(struct run_stats *sum, const struct run_stats *one)
     const uint64_t *from = (const uint64_t *)one;
     uint64_t settle_ns = max_u64(sum->settle_ns_most, one->settle_ns_most);
     uint64_t permille = max_u64(sum->settle_permille, one->settle_permille);
+    uint64_t rest_permille = max_u64(sum->rest_permille, one->rest_permille);
     for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
         to[i] += from[i];
     sum->settle_ns_most = settle_ns;
     sum->settle_permille = permille;
+    sum->rest_permille = rest_permille;
 }

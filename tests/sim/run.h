@@ -34,6 +34,7 @@ extern const char *const fate_name[FATES];
 struct run_stats {
     uint64_t seeds, simulated_ns, turns, frames, events_read, messages_sent, configurations;
     uint64_t settle_ns_most;  /* how long it took to become one */
+    uint64_t rest_permille;   /* frames of a ring at rest, of what is allowed, at the most */
     uint64_t settle_permille; /* the same, of what is allowed, at the most */
     uint64_t lives, evictions, lawless;
     uint64_t step[STEPS], fault[FAULT_KINDS], fate[FATES];
