@@ -21,8 +21,8 @@ struct slot {
     pid_t pid;
     FILE *errors; /* what it says before it dies */
     uint64_t seed;
-    double since_s; /* when it began with that; 0: it has not */
-    bool failed;    /* result holds a failure that the parent has not seen */
+    _Atomic double since_s; /* when it began with that; 0: it has not */
+    bool failed;            /* result holds a failure that the parent has not seen */
     struct run_result result;
     struct run_stats sum;
 };
@@ -164,7 +164,8 @@ static bool all_gone(struct swarm *swarm, struct board *board)
         int status;
         if (!slot->pid)
             continue;
-        if (slot->since_s > 0 && now_s() - slot->since_s > SEED_SECONDS_MOST)
+        double since_s = slot->since_s; /* once: the seed may end between two looks */
+        if (since_s > 0 && now_s() - since_s > SEED_SECONDS_MOST)
             kill(slot->pid, SIGKILL);
         if (waitpid(slot->pid, &status, WNOHANG) == slot->pid && bury(swarm, board, slot, status))
             hire(swarm, board, slot);
