@@ -381,6 +381,11 @@ static void bad_writes_word(void)
         atomic_store(&up->wake_page.wake, value);
         return;
     }
+    if (what & 64) { /* as if it had not read for long, or had read what is yet to come */
+        uint32_t tail = atomic_load(&world.client[BAD].down->event_tail);
+        atomic_store(&up->words.event_head, tail - 5u * input_byte(&world.in) + (what & 1));
+        return;
+    }
     uint32_t before = atomic_load(word[what % 4]);
     atomic_store(word[what % 4], (uint32_t)input_value(&world.in, before));
 }
