@@ -16,17 +16,18 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("SYNCHROTRON_BUILD", os.path.join(ROOT, "build"))
 
 
-def is_sanitized(build):
+def sanitizer_of(build):
     try:
         with open(os.path.join(build, "meson-info/intro-buildoptions.json"), encoding="utf-8") as f:
-            return any(option["name"] == "b_sanitize" and option["value"] != "none" for option in json.load(f))
+            return next(option["value"] for option in json.load(f) if option["name"] == "b_sanitize")
     except OSError:
-        return False
+        return "none"
 
 
 # Sanitized builds are slow, not broken: times that services keep are longer there, and what they
 # take of memory is the sanitizer's affair.
-SANITIZED = is_sanitized(BUILD)
+SANITIZER = sanitizer_of(BUILD)
+SANITIZED = SANITIZER != "none"
 SLOWER = float(os.environ.get("SYNCHROTRON_TEST_SLOWER", "3" if SANITIZED else "1"))
 # A limit is for a run that is broken.
 LIMIT = float(os.environ.get("SYNCHROTRON_TEST_LIMIT", 60 * SLOWER))
