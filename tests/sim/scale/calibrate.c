@@ -20,7 +20,7 @@ enum {
 
 struct sample {
     uint32_t ns;
-    uint16_t data, chunks, tokens, control, sends, delivered, freed, type;
+    uint16_t data, tokens, control, sends, delivered, freed, type;
 };
 
 struct inbox {
@@ -105,28 +105,6 @@ static void walk_timed(struct loop *loop, const struct ring_delivery *delivery)
     loop->walk[loop->walk_count++] = (uint32_t)((clock_ns() - start) * 100 / REPEATS);
 }
 
-static void drain(struct loop *loop, int index, struct ring_out *out)
-{
-    struct peer *p = &loop->peer[index];
-    for (;;) {
-        for (int i = 0; i < out->send_count; i++)
-            send_out(loop, index, out->send[i]);
-        for (int i = 0; i < out->deliver_count; i++) {
-            if (index == SUBJECT && loop->timed)
-                walk_timed(loop, &out->deliver[i]);
-            peer_deliver(p, &out->deliver[i]);
-        }
-        uint64_t persist = out->persist_seq;
-        bool again = peer_sync(p) || out->more;
-        if (persist)
-            ring_persisted(p->ring, loop->now_ns, persist, out);
-        else if (again)
-            ring_continue(p->ring, loop->now_ns, out);
-        else
-            return;
-    }
-}
-
 /* Into the caches: the ring's own memory and what it is about to read. */
 static void warm(struct loop *loop, struct peer *p, struct zcb **frames, int count)
 {
@@ -148,35 +126,70 @@ static void sample_begin(struct sample *s, const struct peer *p, struct zcb **fr
     for (int i = 0; i < count; i++) {
         const struct wire_data *data = (const struct wire_data *)(const void *)frames[i]->head;
         s->type = data->head.type;
-        if (data->head.type == WIRE_DATA || data->head.type == WIRE_RECOVERY) {
-            s->data++;
-            s->chunks = (uint16_t)(s->chunks + data->chunk_count);
-        } else if (data->head.type == WIRE_TOKEN) {
-            s->tokens++;
-        } else {
-            s->control++;
-        }
+        s->data += s->type == WIRE_DATA || s->type == WIRE_RECOVERY;
+        s->tokens += s->type == WIRE_TOKEN;
     }
+    s->control = (uint16_t)(count - s->data - s->tokens);
     s->freed = (uint16_t)(p->rx_pool.held[ZCB_HELD_RING] + p->tx_pool.held[ZCB_HELD_RING]);
 }
 
-static void recv_timed(struct loop *loop, struct peer *p, struct zcb **frames, int count,
+/* A burst that came, or none: the ring goes on. */
+static void call(struct loop *loop, struct peer *p, struct zcb **frames, int count,
+                 struct ring_out *out)
+{
+    if (count > 0)
+        ring_recv(p->ring, loop->now_ns, frames, count, out);
+    else
+        ring_continue(p->ring, loop->now_ns, out);
+}
+
+static void call_timed(struct loop *loop, struct peer *p, struct zcb **frames, int count,
                        struct ring_out *out)
 {
     struct sample s;
     sample_begin(&s, p, frames, count);
     warm(loop, p, frames, count);
     uint64_t start = clock_ns();
-    ring_recv(p->ring, loop->now_ns, frames, count, out);
+    call(loop, p, frames, count, out);
     uint64_t ns = clock_ns() - start;
     s.ns = (uint32_t)(ns > loop->clock_ns ? ns - loop->clock_ns : 0);
     s.sends = out->send_count;
     s.delivered = out->deliver_count;
     uint64_t held = p->rx_pool.held[ZCB_HELD_RING] + p->tx_pool.held[ZCB_HELD_RING];
-    /* what was held, and came, and is not held now; our own frames were held as backlog */
+    /* What was held, and came, and is not held now. */
     s.freed = (uint16_t)(s.freed + s.data - held);
-    if (loop->sample_count < SAMPLES && !out->more)
+    bool whole = s.sends < RING_OUT_MAX && s.delivered < RING_OUT_MAX;
+    if (loop->sample_count < SAMPLES && whole)
         loop->sample[loop->sample_count++] = s;
+}
+
+static bool is_timed(const struct loop *loop, int index)
+{
+    return loop->timed && index == SUBJECT;
+}
+
+static void drain(struct loop *loop, int index, struct ring_out *out)
+{
+    struct peer *p = &loop->peer[index];
+    for (;;) {
+        for (int i = 0; i < out->send_count; i++)
+            send_out(loop, index, out->send[i]);
+        for (int i = 0; i < out->deliver_count; i++) {
+            if (is_timed(loop, index))
+                walk_timed(loop, &out->deliver[i]);
+            peer_deliver(p, &out->deliver[i]);
+        }
+        uint64_t persist = out->persist_seq;
+        bool again = peer_sync(p) || out->more;
+        if (persist)
+            ring_persisted(p->ring, loop->now_ns, persist, out);
+        else if (again && is_timed(loop, index))
+            call_timed(loop, p, NULL, 0, out);
+        else if (again)
+            call(loop, p, NULL, 0, out);
+        else
+            return;
+    }
 }
 
 static bool turn(struct loop *loop, int index)
@@ -201,10 +214,10 @@ static bool turn(struct loop *loop, int index)
             break; /* a call of its own */
     }
     ring_rx_free(p->ring, p->rx_pool.free_count);
-    if (count > 0 && loop->timed && index == SUBJECT)
-        recv_timed(loop, p, frames, count, &out);
+    if (count > 0 && is_timed(loop, index))
+        call_timed(loop, p, frames, count, &out);
     else if (count > 0)
-        ring_recv(p->ring, loop->now_ns, frames, count, &out);
+        call(loop, p, frames, count, &out);
     if (count > 0)
         drain(loop, index, &out);
     if (ring_deadline_ns(p->ring) <= loop->now_ns) {
@@ -319,9 +332,9 @@ static int data_only(const struct sample *s)
     return s->tokens == 0 && s->control == 0 && s->data > 0 && s->sends == 0 ? s->data : -1;
 }
 
-static int token_let_go(const struct sample *s)
+static int only_let_go(const struct sample *s)
 {
-    return s->tokens == 1 && s->control == 0 && s->data == 0 && s->sends == 1 ? s->freed : -1;
+    return s->type == 0 && s->sends == 0 && s->delivered == 0 && s->freed > 0 ? s->freed : -1;
 }
 
 static int token_sends(const struct sample *s)
@@ -377,7 +390,7 @@ static struct line receive_line(struct loop *loop, uint32_t bytes, const char *w
 static void measure_data(struct loop *loop, struct costs *c)
 {
     struct line one = receive_line(loop, 1300, "receive data of 1 message");
-    struct line let_go = fit(loop, "let go", token_let_go);
+    struct line let_go = fit(loop, "let go", only_let_go);
     struct line twenty = receive_line(loop, 56, "receive data of 21 messages");
     c->chunk = (twenty.slope - one.slope) / 20;
     c->data = one.slope - c->chunk;
@@ -400,7 +413,7 @@ enum { COUNTS = ARRAY_COUNT(member_counts) };
 
 static void measure_members(struct loop *loop, struct costs *c)
 {
-    double token[COUNTS], join[COUNTS], commit[COUNTS];
+    double token[COUNTS], join[COUNTS];
     for (int i = 0; i < COUNTS; i++) {
         int n = (int)member_counts[i];
         loop->sample_count = 0;
@@ -409,15 +422,13 @@ static void measure_members(struct loop *loop, struct costs *c)
             loop_free(loop);
         }
         join[i] = each(loop, WIRE_JOIN);
-        commit[i] = each(loop, WIRE_COMMIT);
         loop_make(loop, n, 0, 0, true);
         loop->sample_count = 0;
         for (int r = 0; r < 2000; r++)
             round_all(loop);
         loop_free(loop);
         token[i] = fit(loop, "idle token", token_idle).at_zero;
-        fprintf(stderr, "%d members: token %.0f ns, JOIN %.0f ns, COMMIT %.0f ns\n", n, token[i],
-                join[i], commit[i]);
+        fprintf(stderr, "%d members: token %.0f ns, JOIN %.0f ns\n", n, token[i], join[i]);
     }
     struct line t = calibrate_line(member_counts, token, COUNTS),
                 j = calibrate_line(member_counts, join, COUNTS);
@@ -425,28 +436,6 @@ static void measure_members(struct loop *loop, struct costs *c)
     c->token_member = t.slope;
     c->join = j.at_zero;
     c->join_member = j.slope;
-}
-
-static void measure_submit(struct loop *loop, struct costs *c)
-{
-    enum { REPEATS = 301, MESSAGES = 1000 };
-    static _Thread_local struct ring_out out;
-    uint32_t value[REPEATS];
-    loop_make(loop, 2, 1024, 64, false);
-    struct peer *p = &loop->peer[SUBJECT];
-    for (int r = 0; r < REPEATS; r++) {
-        uint64_t start = clock_ns();
-        for (int m = 0; m < MESSAGES; m++)
-            peer_submit(p, 64, GUARANTEE_AGREED);
-        value[r] = (uint32_t)((clock_ns() - start) * 100 / MESSAGES);
-        ring_continue(p->ring, loop->now_ns, &out);
-        drain(loop, SUBJECT, &out);
-        for (int i = 0; i < 20; i++)
-            round_all(loop);
-    }
-    c->submit = calibrate_median(value, REPEATS) / 100.0;
-    fprintf(stderr, "submit of 64 bytes: %.2f ns\n", c->submit);
-    loop_free(loop);
 }
 
 /* Walks through what was delivered: a received frame of `messages`. */
@@ -472,7 +461,6 @@ void calibrate(struct costs *costs)
     INVARIANT(loop.sample);
     measure_data(&loop, costs);
     measure_sends(&loop, costs);
-    measure_submit(&loop, costs);
     measure_walk(&loop, costs);
     measure_members(&loop, costs);
     free(loop.sample);

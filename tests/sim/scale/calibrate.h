@@ -19,7 +19,7 @@
 /* Those under COSTS_MEASURED. Says on stderr what it sees. */
 void calibrate(struct costs *costs);
 
-/* calibrate_core.c: of these `turn` and `deliver`; the others are known. */
+/* calibrate_core.c: of these `turn`, `submit`, `lend` and `deliver`; the others are known. */
 void calibrate_core(struct costs *costs, uint32_t clock_cost_ns);
 
 /* A line through points; of one point, it lies flat. */

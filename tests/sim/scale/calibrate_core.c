@@ -20,13 +20,28 @@ enum {
     ENOUGH = 50,
 };
 
+/* Turns, by the messages in them. */
+struct turns {
+    uint32_t *ns[MESSAGES_MOST + 1];
+    uint32_t count[MESSAGES_MOST + 1];
+};
+
 struct pair {
     struct world world;
     struct fake_client client[3]; /* by node */
     uint8_t payload[MESSAGE_BYTES];
-    uint32_t *ns[MESSAGES_MOST + 1]; /* of turns that brought so many messages in one frame */
-    uint32_t count[MESSAGES_MOST + 1];
+    struct turns in, out; /* submitted by the first client; in one frame to the second */
+    uint32_t back[ROUNDS], back_count; /* of turns that took back a lent frame */
+    uint32_t clock_ns;
+    struct transport_ops ops;
 };
+
+static uint64_t clock_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
 
 static void event(void *context, struct world_node *node, const struct core_event *event)
 {
@@ -95,43 +110,90 @@ static void client_make(struct pair *p, uint32_t id)
     world_run(&p->world, p->world.now_ns + NS_PER_S);
 }
 
-static uint64_t clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
+/* The network of virtual time is not what is measured: it tells how long it took. */
+static _Thread_local uint64_t network_ns;
 
-/* A turn of the second core, by the clock of the machine. */
-static void turn_timed(struct pair *p, uint32_t clock_cost_ns)
+static int rx_timed(struct transport *tp, struct zcb **frames, int count)
 {
-    struct world_node *n = &p->world.node[2];
-    struct core *core = n->core;
-    uint64_t frames = ring_stats(core->ring)->frames_received, messages = core->stats.messages_out;
     uint64_t start = clock_ns();
-    core_turn(core, world_local_ns(&p->world, n));
-    uint64_t ns = clock_ns() - start;
-    frames = ring_stats(core->ring)->frames_received - frames;
-    messages = core->stats.messages_out - messages;
-    bool one = frames == 1 && messages > 0 && messages <= MESSAGES_MOST;
-    if (one && p->count[messages] < ROUNDS)
-        p->ns[messages][p->count[messages]++] = (uint32_t)(ns - min_u64(ns, clock_cost_ns));
-    turned(p, n);
+    int got = transport_sim.rx_burst(tp, frames, count);
+    network_ns += clock_ns() - start;
+    return got;
 }
 
-/* A few messages by the first client, then turns until all is quiet again. */
-static void round_of(struct pair *p, uint32_t messages, uint32_t clock_cost_ns)
+static int tx_timed(struct transport *tp, struct zcb **frames, int count)
+{
+    uint64_t start = clock_ns();
+    int taken = transport_sim.tx_burst(tp, frames, count);
+    network_ns += clock_ns() - start;
+    return taken;
+}
+
+/* A turn, by the clock of the machine. */
+static uint32_t turn_ns(struct pair *p, uint32_t id)
+{
+    struct world_node *n = &p->world.node[id];
+    network_ns = 0;
+    uint64_t start = clock_ns();
+    core_turn(n->core, world_local_ns(&p->world, n));
+    uint64_t ns = clock_ns() - start;
+    return (uint32_t)(ns - min_u64(ns, network_ns + 3 * (uint64_t)p->clock_ns));
+}
+
+static void turns_make(struct turns *t, uint32_t messages)
+{
+    t->ns[messages] = malloc(ROUNDS * sizeof(uint32_t));
+    INVARIANT(t->ns[messages]);
+}
+
+static void turns_add(struct turns *t, uint64_t messages, uint32_t ns)
+{
+    if (t->count[messages] < ROUNDS)
+        t->ns[messages][t->count[messages]++] = ns;
+}
+
+static void second_turn(struct pair *p)
+{
+    struct core *core = p->world.node[2].core;
+    const struct ring_stats *ring = ring_stats(core->ring);
+    uint64_t frames = ring->frames_received, tokens = ring->tokens_received;
+    uint64_t messages = core->stats.messages_out;
+    uint32_t ns = turn_ns(p, 2);
+    frames = ring->frames_received - frames;
+    tokens = ring->tokens_received - tokens;
+    messages = core->stats.messages_out - messages;
+    if (frames == 1 && tokens == 1 && messages > 0 && messages <= MESSAGES_MOST)
+        turns_add(&p->out, messages, ns);
+}
+
+static void both_turn(struct pair *p)
 {
     struct world *w = &p->world;
+    w->now_ns += TURN_US * NS_PER_US;
+    sim_net_advance(w->net, w->now_ns);
+    const struct core *core = w->node[1].core;
+    uint64_t messages = core->stats.messages_in;
+    uint32_t ns = turn_ns(p, 1);
+    messages = core->stats.messages_in - messages;
+    if (messages > 0 && messages <= MESSAGES_MOST)
+        turns_add(&p->in, messages, ns);
+    turned(p, &w->node[1]);
+    second_turn(p);
+}
+
+/* A few messages by the first client, turns until all is quiet again; then the second client reads
+ * them, and one more turn takes back what was lent to it. */
+static void round_of(struct pair *p, uint32_t messages)
+{
+    enum { TURNS_TO_QUIET = 12 };
     for (uint32_t i = 0; i < messages; i++)
         fake_client_send(&p->client[1], p->payload, MESSAGE_BYTES, GUARANTEE_AGREED);
-    for (int i = 0; i < 12; i++) {
-        w->now_ns += TURN_US * NS_PER_US;
-        sim_net_advance(w->net, w->now_ns);
-        core_turn(w->node[1].core, world_local_ns(w, &w->node[1]));
-        turned(p, &w->node[1]);
-        turn_timed(p, clock_cost_ns);
-    }
+    for (int i = 0; i < TURNS_TO_QUIET; i++)
+        both_turn(p);
+    turned(p, &p->world.node[2]);
+    uint32_t ns = turn_ns(p, 2);
+    if (p->back_count < ROUNDS)
+        p->back[p->back_count++] = ns;
 }
 
 static uint32_t idle_turn(struct pair *p)
@@ -148,36 +210,57 @@ static uint32_t idle_turn(struct pair *p)
     return calibrate_median(ns, REPEATS);
 }
 
+static struct line turns_line(struct turns *t, const char *what)
+{
+    double x[MESSAGES_MOST], y[MESSAGES_MOST];
+    int points = 0;
+    for (uint32_t m = 1; m <= MESSAGES_MOST; m++) {
+        if (t->count[m] < ENOUGH)
+            continue;
+        x[points] = m;
+        y[points++] = calibrate_median(t->ns[m], t->count[m]);
+        fprintf(stderr, "  %s, %u: %.0f ns (%u turns)\n", what, m, y[points - 1], t->count[m]);
+    }
+    struct line line = calibrate_line(x, y, points);
+    fprintf(stderr, "%s: %.1f + %.1f x\n", what, line.at_zero, line.slope);
+    return line;
+}
+
 void calibrate_core(struct costs *costs, uint32_t clock_cost_ns)
 {
     struct pair *p = calloc(1, sizeof(*p));
-    double x[MESSAGES_MOST], y[MESSAGES_MOST];
-    int points = 0;
     INVARIANT(p);
-    for (uint32_t m = 1; m <= MESSAGES_MOST; m++)
-        p->ns[m] = malloc(ROUNDS * sizeof(uint32_t));
+    p->clock_ns = clock_cost_ns;
+    for (uint32_t m = 1; m <= MESSAGES_MOST; m++) {
+        turns_make(&p->in, m);
+        turns_make(&p->out, m);
+    }
     cores_make(p);
     client_make(p, 1);
     client_make(p, 2);
-    costs->turn = idle_turn(p) / 10.0 + clock_cost_ns; /* its thread looks at the clock */
-    fprintf(stderr, "idle turn of the poll core: %.1f ns\n", costs->turn);
+    double idle = idle_turn(p) / 10.0;
+    p->ops = transport_sim;
+    p->ops.rx_burst = rx_timed;
+    p->ops.tx_burst = tx_timed;
+    for (uint32_t id = 1; id <= 2; id++)
+        p->world.node[id].core->transport->ops = &p->ops;
     for (uint32_t i = 0; i < ROUNDS; i++)
-        round_of(p, 1 + i % MESSAGES_MOST, clock_cost_ns);
-    for (uint32_t m = 1; m <= MESSAGES_MOST; m++) {
-        if (p->count[m] < ENOUGH)
-            continue;
-        x[points] = m;
-        y[points++] = calibrate_median(p->ns[m], p->count[m]);
-        fprintf(stderr, "  turn with %u messages in a frame: %.0f ns (%u turns)\n", m,
-                y[points - 1], p->count[m]);
-    }
-    struct line line = calibrate_line(x, y, points);
-    costs->deliver = line.slope - costs->chunk - costs->walk_chunk;
-    fprintf(stderr, "each message more: %.1f ns\n", line.slope);
+        round_of(p, 1 + i % MESSAGES_MOST);
+    struct line in = turns_line(&p->in, "a turn that submits messages");
+    struct line out = turns_line(&p->out, "a turn that delivers messages of one frame");
+    double back = calibrate_median(p->back, p->back_count) - idle;
+    fprintf(stderr, "an idle turn: %.1f ns; a lent frame back: %.1f ns\n", idle, back);
+    costs->turn = idle + clock_cost_ns; /* its thread looks at the clock */
+    costs->deliver = out.slope - costs->chunk - costs->walk_chunk;
+    costs->lend =
+        out.at_zero - idle - costs->call - costs->data - costs->token - costs->walk + back;
+    costs->submit = in.slope - costs->walk_chunk - costs->deliver; /* they come back at once */
     world_destroy(&p->world);
     for (uint32_t id = 1; id <= 2; id++)
         fake_client_close(&p->client[id]);
-    for (uint32_t m = 1; m <= MESSAGES_MOST; m++)
-        free(p->ns[m]);
+    for (uint32_t m = 1; m <= MESSAGES_MOST; m++) {
+        free(p->in.ns[m]);
+        free(p->out.ns[m]);
+    }
     free(p);
 }

@@ -84,7 +84,7 @@ static void membership(struct judge *j)
 static double receiver_messages(const struct costs *k)
 {
     double message_ns = k->nic_rx + k->data + k->chunk + k->let_go + k->walk + k->walk_chunk;
-    return 1e9 / (message_ns + k->deliver);
+    return 1e9 / (message_ns + k->lend + k->deliver);
 }
 
 static bool same(const struct throughput *a, const struct throughput *b)

@@ -113,6 +113,7 @@ static void call_end(struct turn *t, struct ring_out *out)
         bool frame = out->deliver[i].kind == RING_DELIVER_FRAME;
         uint32_t messages = peer_deliver(&t->n->peer, &out->deliver[i]);
         t->spent_ns += frame ? c->walk : 0;
+        t->spent_ns += messages > 0 ? c->lend : 0;
         t->spent_ns += messages * (c->walk_chunk + c->deliver);
         if (messages > 0)
             ops->delivered(t->f->config.context, index_of(t), messages, reached(t));
