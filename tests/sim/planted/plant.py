@@ -30,7 +30,7 @@ BUGS = {
     "token_accepted_twice": (
         "ring/token.c",
         "    if (wire->token_seq <= r->my_token_seq) {",
-        "    if (wire->token_seq < r->my_token_seq) {"),
+        "    if (wire->token_seq + 1 < r->my_token_seq) {"),
     "safe_delivered_as_agreed": (
         "ring/deliver.c",
         "    if (frame_safe(frame) && w->high_delivered + 1 > w->safe_seq)",
@@ -43,6 +43,14 @@ BUGS = {
         "ring/window.c",
         "        zcb_drop(*slot, ZCB_HELD_RING);",
         "        if (w->low % 64) zcb_drop(*slot, ZCB_HELD_RING);"),
+    "frame_placed_twice": (
+        "ring/window.c",
+        "    if (seq <= w->my_aru || window_at(w, seq))",
+        "    if (window_at(w, seq))"),
+    "answer_to_a_gap_not_sent": (
+        "ring/rtr.c",
+        "        send_frame(r, frame, send_dest(r, frame));",
+        "        (void)send_frame;"),
     "gap_never_asked_for": (
         "ring/rtr.c",
         "    uint64_t seq = w->my_aru + 1;",
@@ -68,10 +76,6 @@ BUGS = {
         "ring/deliver.c",
         "        return deliver_transitional(r);",
         "        return true;"),
-    "gate_stays_open": (
-        "ring/operational.c",
-        "    r->gate_open = false;",
-        "    r->gate_open = true;"),
     # Recovery
     "recovery_forgets_the_last_message": (
         "ring/recovery.c",
@@ -131,6 +135,10 @@ BUGS = {
         "daemon/turn.c",
         "        deliver_void_partials(&core->deliver);",
         "        (void)deliver_void_partials;"),
+    "recovered_frame_does_not_hold_its_payload": (
+        "zcb/pool.c",
+        "    zcb_hold(base, ZCB_HELD_RING);",
+        "    (void)base;"),
     "lease_given_back_keeps_its_frame": (
         "daemon/deliver.c",
         "    loan_drop(&d->loans, loan);",
