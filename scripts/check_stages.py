@@ -220,12 +220,24 @@ def is_house(test):
     return any(suite.endswith(":house") for suite in test["suite"])
 
 
+def is_model(test):
+    return any(suite.endswith(":model") for suite in test["suite"])
+
+
+def is_unit(test):
+    return not is_house(test) and not is_model(test)
+
+
 def stage_house(tally, temporary):
     meson_tests(os.path.join(ROOT, "build"), tally, temporary, is_house)
 
 
 def stage_unit(tally, temporary):
-    meson_tests(os.path.join(ROOT, "build"), tally, temporary, lambda test: not is_house(test))
+    meson_tests(os.path.join(ROOT, "build"), tally, temporary, is_unit)
+
+
+def stage_model(tally, temporary):
+    meson_tests(os.path.join(ROOT, "build"), tally, temporary, is_model)
 
 
 def stage_system(tally, temporary):
@@ -247,7 +259,7 @@ def stage_tsan(tally, temporary):
 
 def sanitized(folder, sanitizers, tally, temporary, slower, env):
     path = build(folder, [f"-Db_sanitize={sanitizers}", "-Dbuildtype=debugoptimized"])
-    meson_tests(path, tally, temporary, lambda test: not is_house(test), slower, env)
+    meson_tests(path, tally, temporary, is_unit, slower, env)
     env = {**env, "SYNCHROTRON_TEST_LIMIT": str(60 * slower)}
     pytest(path, tally, temporary, env, "test_*.py" if THOROUGH in os.environ else "test_c_*.py")
 
@@ -311,6 +323,7 @@ def fuzz_target(file, temporary):
 STAGES = {
     "house": (stage_house, "architecture and form of the sources"),
     "unit": (stage_unit, "units, and the demo; release build"),
+    "model": (stage_model, "the membership protocol, modelled, searched by spin"),
     "system": (stage_system, "real daemons and clients, in network namespaces; release build"),
     "asan": (stage_asan, "units and C clients of daemons, address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "units and C clients of daemons, thread sanitizer"),
