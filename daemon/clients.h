@@ -63,6 +63,7 @@ struct client {
     uint64_t messages_in, bytes_in, tx_bytes;
     /* slow.c */
     uint64_t progress, progress_ns, over_ns;
+    bool owed;                       /* it had something to read or to give back, when last seen */
     uint32_t refused;                /* sends the client could not make, when last seen, */
     uint64_t refused_ns;             /* and when that last grew */
     uint64_t starved_in, starved_ns; /* since when it has made none: messages_in then; 0: it does */

@@ -33,9 +33,10 @@ static void see_progress(const struct core *core, struct client *c)
     uint64_t progress =
         c->outlet.returned + atomic_load_explicit(c->outlet.event_head, memory_order_relaxed);
     bool owes = c->outlet.leases_out > 0 || outlet_backlog(&c->outlet) > 0;
-    if (progress != c->progress || !owes || c->progress_ns == 0) /* 0: it has just come */
+    if (progress != c->progress || !owes || !c->owed) /* its time begins when it is first seen */
         c->progress_ns = core->now_ns;
     c->progress = progress;
+    c->owed = owes;
     if (!over_bound(core, c))
         c->over_ns = 0;
     else if (c->over_ns == 0)

@@ -228,6 +228,23 @@ Test(core_alone, who_has_just_come_is_not_the_one_who_has_not_moved_for_longest)
     cr_assert_not(c->evicted);
 }
 
+Test(core_alone, who_gets_something_after_the_service_stood_still_is_not_slow)
+{
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
+    for (int i = 0; i < 400; i++) { /* b says that it is kept waiting, for longer than it may be */
+        atomic_fetch_add(&b->fake.up->words.refused, 1);
+        crowd_run(NS_PER_MS);
+    }
+    cr_assert(ne(u64, world.node[1].core->pressure_ns, 0));
+    world.node[1].paused_ns = world.now_ns + NS_PER_S;
+    cr_assert(crowd_send(a, "hello"));
+    CROWD_UNTIL(a->messages == 1 && b->messages == 1);
+    cr_assert_not(a->evicted || b->evicted);
+}
+
 Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)
 {
     struct core *core = world.node[1].core;
