@@ -14,6 +14,7 @@
 enum {
     WATCH_NS = 20 * NS_PER_MS,
     WATCH_BUSY_NS = NS_PER_MS,   /* while somebody is over its bound, or events wait */
+    EVICT_NS = 20 * NS_PER_MS,   /* what comes at once may be over the bound: one large message */
     RETRY_NS = 1500 * NS_PER_MS, /* who still wants to send has tried again by then */
 };
 
@@ -55,7 +56,9 @@ static bool judge(struct core *core, struct client *c)
     if (c->outlet.silent || c->over_ns == 0)
         return false;
     uint64_t still_ns = core->now_ns - max_u64(c->progress_ns, c->over_ns);
-    if (core->config->slow_policy == SLOW_BLOCK && still_ns < slow_ns(core))
+    bool waits = core->config->slow_policy == SLOW_BLOCK ? still_ns < slow_ns(core)
+                                                         : core->now_ns - c->over_ns < EVICT_NS;
+    if (waits)
         return true;
     go(core, c);
     return false;

@@ -404,6 +404,25 @@ Test(core_three, V5_a_node_that_is_cut_off_goes_with_one_view_and_comes_back_wit
     expect(c[3], "msg 3/30 theirs\nview +1/10.4 +2/20.4 = 1/10 2/20 3/30 3/31\nring 1: 1 2 3\n");
 }
 
+Test(core_three, evict_is_for_those_who_do_not_read_not_for_readers_of_large_messages)
+{
+    static uint8_t large[300000];
+    struct crowd_client *c[4];
+    members_of_three(c, 0);
+    world.node[2].config.slow_policy = SLOW_EVICT;
+    world.node[2].core->client_frames_max = 50; /* less than one of them takes */
+    for (uint64_t i = 1; i <= 5; i++) {
+        CROWD_UNTIL(fake_client_send(&c[1]->fake, large, sizeof(large), GUARANTEE_AGREED));
+        CROWD_UNTIL(c[2]->messages == i || c[2]->evicted);
+    }
+    cr_assert_not(c[2]->evicted);
+    c[2]->paused = true;
+    CROWD_UNTIL(fake_client_send(&c[1]->fake, large, sizeof(large), GUARANTEE_AGREED));
+    uint64_t start_ns = world.now_ns;
+    CROWD_UNTIL(c[2]->evicted);
+    cr_assert(lt(u64, world.now_ns - start_ns, 100 * NS_PER_MS), "it is not waited for");
+}
+
 Test(core_three, V7_a_node_that_slept_sees_both_changes_in_one_go)
 {
     struct crowd_client *c[4];
