@@ -178,7 +178,7 @@ static bool may_have_met(const struct bench *b, const struct stint *s, const str
     const struct hist_member *m = &b->h->members.at[s->member], *n = &b->h->members.at[t->member];
     const struct hist_life *x = &b->h->lives.at[b->h->handles.at[s->handle].life];
     const struct hist_life *y = &b->h->lives.at[b->h->handles.at[t->handle].life];
-    bool apart = (x->over && x->until_ns < y->since_ns) || (y->over && y->until_ns < x->since_ns);
+    bool apart = (x->over && x->until_ns <= y->since_ns) || (y->over && y->until_ns <= x->since_ns);
     return m->group == n->group && (m->node != n->node || m->pid != n->pid) && !apart;
 }
 
