@@ -20,7 +20,8 @@
  * Owner:   a descriptor that came with the answer is the caller's, in *fd (-1: none); fd NULL
  *          when none can come
  * Errors:  the answer's error; CS_ERR_LIBRARY when the service is gone; CS_ERR_NO_RESOURCES when
- *          the process has no descriptor free for the one that came
+ *          the process has no descriptor free for the one that came: the answer is here all the
+ *          same, and its own error is CS_OK
  */
 cs_error_t request(struct handle *h, struct ctl_request *question, struct ctl_answer *answer,
                    int *fd);

@@ -111,6 +111,8 @@ static cs_error_t ask_and_map(struct handle *h, enum segment_kind kind, uint64_t
     struct ctl_answer answer;
     int fd;
     cs_error_t error = request(h, &question, &answer, &fd);
+    if (error == CS_ERR_NO_RESOURCES && answer.error == CS_OK)
+        request_plain(h, CTL_TX_PUT, answer.arg); /* ours, but we never saw its descriptor */
     if (error != CS_OK)
         return error;
     error = map_segment(h, &answer, fd, out);

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake.h"
 #include "recorder.h"
@@ -284,6 +287,33 @@ Test(send, without_memory_for_a_segment_it_is_try_again)
     while (send_text(r.handle, "x") != CS_OK)
         ;
     dispatch_until(&r, 2);
+}
+
+/* The child's part, with the service in its parent: no descriptor is to be had, then there are. */
+static int send_without_descriptors(void)
+{
+    struct rlimit limit;
+    recorder_join(&other, "g");
+    getrlimit(RLIMIT_NOFILE, &limit);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = 3, .rlim_max = limit.rlim_max });
+    for (int i = 0; i < 2 * CHAN_SEGMENT_COUNT; i++) {
+        if (send_text(other.handle, "x") != CS_ERR_TRY_AGAIN)
+            return 1;
+        usleep(2500); /* longer than the library believes in the last refusal */
+    }
+    setrlimit(RLIMIT_NOFILE, &limit);
+    usleep(2500);
+    return send_text(other.handle, "x") == CS_OK ? 0 : 2;
+}
+
+Test(send, without_descriptors_it_is_try_again_until_there_are_some)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(send_without_descriptors());
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0, "exit code %d", WEXITSTATUS(status));
 }
 
 Test(send, a_message_that_no_segment_can_hold_has_no_memory)
