@@ -70,16 +70,18 @@ static void answer(struct core *core, const struct core_command *command, uint32
                                           .tag = command->tag });
 }
 
-/* Its bytes are doorbells: they wake us when we sleep. */
+/* Its bytes are doorbells: they wake us when we sleep. Who cannot ring is no client: the control
+ * thread takes the channel of a refused one away at once. */
 static uint32_t add_client(struct core *core, const struct core_client_setup *setup)
 {
-    uint32_t error = clients_add(&core->clients, setup);
-    if (error != CS_OK || core->epoll_fd < 0)
-        return error;
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = setup->slot };
-    return epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, setup->wake_socket, &event) == 0
-               ? CS_OK
-               : CS_ERR_NO_RESOURCES;
+    if (core->epoll_fd >= 0 &&
+        epoll_ctl(core->epoll_fd, EPOLL_CTL_ADD, setup->wake_socket, &event) != 0)
+        return CS_ERR_NO_RESOURCES;
+    uint32_t error = clients_add(&core->clients, setup);
+    if (error != CS_OK && core->epoll_fd >= 0)
+        (void)epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, setup->wake_socket, NULL);
+    return error;
 }
 
 static void end_client(struct core *core, const struct core_command *command)

@@ -177,6 +177,29 @@ Test(thread, a_core_that_spins_needs_none)
     talk(true, 20);
 }
 
+Test(thread, a_client_that_cannot_be_heard_is_none_and_its_slot_stays_free)
+{
+    struct fake_client f;
+    struct chan_event event;
+    create(false);
+    while (!formed)
+        cr_assert(wait_event());
+    fake_client_open(&f, 0, 10, 0);
+    int socket = f.setup.wake_socket;
+    f.setup.wake_socket = -1;
+    cr_assert(eq(u32,
+                 command((struct core_command){ .type = CORE_CLIENT_ADD, .in.client = &f.setup }),
+                 CS_ERR_NO_RESOURCES));
+    f.setup.wake_socket = socket;
+    fake_client_close(&f); /* as the control thread does: nobody may look at it any more */
+    connect_client(&f, 0);
+    next_event(&f, &event);
+    cr_assert(eq(u32, event.kind, CHAN_VIEW));
+    cr_assert(eq(u32, command((struct core_command){ .type = CORE_CLIENT_END }), CS_OK));
+    stop();
+    fake_client_close(&f);
+}
+
 Test(thread, an_idle_core_sleeps)
 {
     static struct core_status before, after;
