@@ -325,10 +325,11 @@ static void drain_doorbell(struct core *core, const struct epoll_event *event)
     if (!c)
         return;
     int fd = c->setup.wake_socket;
-    if (event->events & (EPOLLHUP | EPOLLERR))
-        (void)epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* it would ring for ever */
-    else
-        (void)!recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT); /* what is left rings again */
+    bool over = event->events & (EPOLLHUP | EPOLLERR);
+    if (!over) /* what is left rings again */
+        over = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 0;
+    if (over) /* it would ring for ever */
+        (void)epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static void drain_doorbells(struct core *core, const struct epoll_event *events, int count)

@@ -200,18 +200,40 @@ Test(thread, a_client_that_cannot_be_heard_is_none_and_its_slot_stays_free)
     fake_client_close(&f);
 }
 
-Test(thread, an_idle_core_sleeps)
+/* Half a second, since the claim is about time itself. */
+static void check_rest(void)
 {
     static struct core_status before, after;
+    struct timespec time = { .tv_nsec = 500000000 };
+    command((struct core_command){ .type = CORE_STATUS, .out.status = &before });
+    nanosleep(&time, NULL);
+    command((struct core_command){ .type = CORE_STATUS, .out.status = &after });
+    cr_assert(lt(u64, after.core.turns - before.core.turns, 1000));
+}
+
+Test(thread, an_idle_core_sleeps)
+{
     create(false);
     while (!formed)
         cr_assert(wait_event());
-    command((struct core_command){ .type = CORE_STATUS, .out.status = &before });
-    struct timespec second = { .tv_nsec = 500000000 };
-    nanosleep(&second, NULL); /* the claim is about time itself */
-    command((struct core_command){ .type = CORE_STATUS, .out.status = &after });
-    cr_assert(lt(u64, after.core.turns - before.core.turns, 1000));
+    check_rest();
     stop();
+}
+
+Test(thread, a_client_that_hangs_up_by_half_does_not_keep_the_core_awake)
+{
+    struct fake_client f;
+    struct chan_event event;
+    create(false);
+    while (!formed)
+        cr_assert(wait_event());
+    connect_client(&f, 0);
+    next_event(&f, &event);
+    cr_assert(zero(int, shutdown(f.socket, SHUT_WR)));
+    check_rest();
+    cr_assert(eq(u32, command((struct core_command){ .type = CORE_CLIENT_END }), CS_OK));
+    stop();
+    fake_client_close(&f);
 }
 
 Test(thread, K1_every_command_is_answered_also_when_thousands_come_at_once)
