@@ -161,7 +161,7 @@ struct core_status {
     uint64_t rx_held[ZCB_HOLDERS], tx_held[ZCB_HOLDERS];
     uint32_t backlog_count, backlog_free; /* of the pool of waiting events */
     uint32_t group_count, process_count;
-    uint64_t private_bytes; /* the core's own allocations, all made at start */
+    uint64_t private_bytes; /* the core's own allocations: at start, and records of clients */
     uint32_t client_count;
     struct core_client_status client[CORE_STATUS_CLIENTS_MAX];
 };

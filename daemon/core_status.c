@@ -31,6 +31,18 @@ static void fill_client(const struct core *core, const struct client *c,
         status->group = membership->name;
 }
 
+/* Records come and go with clients and their segments; everything else was made at start. */
+static uint64_t record_bytes(const struct clients *cs)
+{
+    uint64_t segments = 0;
+    for (uint32_t i = 0; i < cs->count; i++)
+        for (int s = 0; s < CHAN_SEGMENT_COUNT; s++)
+            segments += cs->list[i]->segment[s] != NULL;
+    for (const struct segment *retired = cs->retired; retired; retired = retired->next)
+        segments++;
+    return cs->count * sizeof(struct client) + segments * sizeof(struct segment);
+}
+
 void core_status_fill(const struct core *core, struct core_status *status)
 {
     *status = (struct core_status){
@@ -49,7 +61,7 @@ void core_status_fill(const struct core *core, struct core_status *status)
         .backlog_free = core->deliver.waiting_free,
         .group_count = core->groups.group_count,
         .process_count = core->groups.process_count,
-        .private_bytes = core->private_bytes,
+        .private_bytes = core->private_bytes + record_bytes(&core->clients),
         .client_count = min_u32(core->clients.count, CORE_STATUS_CLIENTS_MAX),
     };
     ring_status(core->ring, &status->ring);

@@ -128,6 +128,23 @@ Test(core_alone, status_says_what_is_there)
     cr_assert(lt(u64, status.private_bytes, 16 << 20));
 }
 
+static uint64_t private_bytes(void)
+{
+    static struct core_status status;
+    crowd_command(1, (struct core_command){ .type = CORE_STATUS, .out.status = &status });
+    return status.private_bytes;
+}
+
+Test(core_alone, status_counts_the_records_of_clients_and_their_segments)
+{
+    uint64_t before = private_bytes();
+    struct crowd_client *c = crowd_client(1, 3, 10, 0);
+    uint64_t records = sizeof(struct client) + sizeof(struct segment);
+    cr_assert(eq(u64, private_bytes(), before + records));
+    crowd_end(c);
+    CROWD_UNTIL(private_bytes() == before);
+}
+
 Test(core_alone, a_client_that_breaks_a_rule_is_evicted_and_others_see_procdown)
 {
     struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
