@@ -467,7 +467,9 @@ inline crash(i)
 inline ring_init(i)
 {
     start[i]++;
+#ifndef BUG_RESTART
     seq[i] = disk[i];
+#endif
     gather_enter(i, 0)
 }
 
@@ -502,8 +504,10 @@ inline lose_early(i)
 
 #define START_OF(i) ring_init(i);
 /* Or all are in a ring already. */
-#define FORM(i) disk[i] = 1; want[i] = 0; seq[i] = 1; new_seq[i] = 1; new_memb[i] = NODES; \
-                agreed[i] = NODES; owed[i] = 0; operational_enter(i); installing[i] = false;
+#define FORM(i) used[0] = BIT(1); disk[i] = 1; want[i] = 0; seq[i] = 1; new_seq[i] = 1;    \
+                new_memb[i] = NODES; agreed[i] = NODES; owed[i] = 0; operational_enter(i); \
+                installing[i] = false;
+
 /* Does it repeat what stands in its name? */
 #define SAYS_JOIN(j)   (state[j] == GATHER || state[j] == COMMIT)
 #define SAYS_COMMIT(j) (state[j] == COMMIT)

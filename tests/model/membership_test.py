@@ -30,6 +30,7 @@ CASES = (
     ("known: without its disk a node gives an id twice", "FORMED FAULTS=2", "B"),
     ("known: where JOINs are slower than recovery, rings may follow each other for long",
      "SLOW PERSIST FORMED FAULTS=2", "E"),
+    ("seen: a restart that does not look at its disk", "BUG_RESTART PERSIST FORMED FAULTS=2", "A"),
     ("seen: an id given before it is on disk", "BUG_DISK PERSIST FAULTS=1", "D"),
     ("seen: an id not above what was heard", "BUG_SEQ PERSIST FAULTS=1", "D"),
     ("seen: a commit token taken without consensus", "BUG_ACCEPT PERSIST FAULTS=1", "C"),
