@@ -285,6 +285,11 @@ int core_event_fd(const struct core *core)
     return core->event_fd;
 }
 
+const struct transport_caps *core_transport_caps(const struct core *core)
+{
+    return &core->caps;
+}
+
 /* One write for all events of a turn. */
 static void ring_bell(struct core *core)
 {

@@ -200,4 +200,7 @@ int core_command(struct core *core, const struct core_command *command);
 bool core_event(struct core *core, struct core_event *event);
 int core_event_fd(const struct core *core);
 
+/* What its transport got; does not change. */
+const struct transport_caps *core_transport_caps(const struct core *core);
+
 #endif

@@ -213,6 +213,7 @@ static int run_core(struct daemon *d, char *why, size_t why_bytes)
     }
     add_signals(d);
     notice_config(&d->config, say_logged, NULL);
+    notice_socket(core_transport_caps(d->core), say_logged, NULL);
     notice_memory(&d->resources, say_logged, NULL);
     report_ready(d);
     qb_loop_run(d->control.loop);

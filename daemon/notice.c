@@ -83,6 +83,19 @@ void notice_config(const struct config *config, notice_fn say, void *context)
          config->detect_ms, view_ms_worst(config));
 }
 
+void notice_socket(const struct transport_caps *caps, notice_fn say, void *context)
+{
+    struct sayer s = { say, context };
+    if (caps->socket_bytes >= caps->socket_bytes_wanted)
+        return;
+    tell(&s,
+         "socket: the kernel gave buffers of %" PRIu64 " KiB instead of %" PRIu64
+         "; longer bursts are lost and sent again: sysctl net.core.rmem_max=%" PRIu64
+         " net.core.wmem_max=%" PRIu64 ", then restart",
+         caps->socket_bytes >> 10, caps->socket_bytes_wanted >> 10, caps->socket_bytes_wanted,
+         caps->socket_bytes_wanted);
+}
+
 void notice_memory(const struct resources *r, notice_fn say, void *context)
 {
     struct sayer s = { say, context };

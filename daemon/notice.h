@@ -14,6 +14,9 @@ typedef void (*notice_fn)(void *context, const char *line);
  */
 void notice_config(const struct config *config, notice_fn say, void *context);
 
+/* Nothing when the kernel gave the buffers that were asked for. */
+void notice_socket(const struct transport_caps *caps, notice_fn say, void *context);
+
 /* What pages the memory came in. */
 void notice_memory(const struct resources *resources, notice_fn say, void *context);
 

@@ -52,7 +52,8 @@ struct transport_caps {
     bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
     /* Readable while frames wait, once rx_burst() gave fewer than were asked for; -1: poll only. */
     int sleep_fd;
-    uint64_t socket_bytes; /* receive buffer the kernel granted; 0: the backend has none */
+    uint64_t socket_bytes;        /* receive buffer the kernel granted; 0: the backend has none */
+    uint64_t socket_bytes_wanted; /* and what was asked for, by the configuration or the backend */
 };
 
 /* Counters of one backend; written by the poll core, read anywhere (torn reads are harmless). */

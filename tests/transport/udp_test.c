@@ -199,6 +199,7 @@ Test(udp, tells_how_large_the_buffers_are)
     cluster_open(&c, UDP_IPV4, &(struct options){ .socket_bytes = 100000 });
     c.party[0].tp->ops->query(c.party[0].tp, &caps);
     cr_assert_eq(caps.socket_bytes, 100000);
+    cr_assert_eq(caps.socket_bytes_wanted, 100000);
     cluster_close(&c);
 }
 

@@ -23,11 +23,16 @@ static int option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
+static int bytes_wanted(uint64_t socket_bytes)
+{
+    return socket_bytes == 0 ? (int)SOCKET_BYTES_DEFAULT
+                             : (int)min_u64(socket_bytes, SOCKET_BYTES_MOST);
+}
+
 /* What the limits of the machine allow; with CAP_NET_ADMIN, what was asked. */
 static void buffers_set(int fd, uint64_t socket_bytes)
 {
-    int bytes =
-        socket_bytes == 0 ? SOCKET_BYTES_DEFAULT : (int)min_u64(socket_bytes, SOCKET_BYTES_MOST);
+    int bytes = bytes_wanted(socket_bytes);
 
     if (option(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) != 0)
         (void)option(fd, SOL_SOCKET, SO_RCVBUF, bytes);
@@ -118,6 +123,7 @@ static int own_open(struct udp_sockets *sockets, const struct udp_peers *peers,
     }
     sockets->own = fd;
     sockets->bytes = buffer_bytes(fd);
+    sockets->bytes_wanted = (uint64_t)bytes_wanted(config->socket_bytes);
     return 0;
 }
 

@@ -26,6 +26,7 @@ struct udp_sockets {
     uint8_t ttl;
     struct udp_interface interface; /* multicast only */
     uint64_t bytes;                 /* of own's receive buffer, as the kernel granted it */
+    uint64_t bytes_wanted;          /* what was asked for */
 };
 
 /**

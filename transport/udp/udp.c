@@ -72,6 +72,7 @@ static void udp_query(const struct transport *tp, struct transport_caps *caps)
         .copies_on_tx = true,
         .sleep_fd = u->sockets.sleep_fd,
         .socket_bytes = u->sockets.bytes,
+        .socket_bytes_wanted = u->sockets.bytes_wanted,
     };
 }
 
