@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -248,6 +249,34 @@ Test(send, C1_no_room_says_try_again_and_loses_nothing)
         cr_assert(comes_true(is_disabled, NULL), "without a send");
         r.count = 0;
     }
+}
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+Test(send, L4_a_large_message_without_room_is_refused_at_once_and_whole)
+{
+    static uint8_t data[3 << 20];
+    int sent = 0;
+    fake_pause(fake, true);
+    while (send_bytes(data, sizeof(data)) == CS_OK)
+        sent++;
+    uint64_t before_ms = clock_ms();
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(send_bytes(data, sizeof(data)), CS_ERR_TRY_AGAIN);
+    cr_assert_lt(clock_ms() - before_ms, 5000, "none of them waits for a second");
+    fake_pause(fake, false);
+    dispatch_until(&r, 1 + sent);
+    while (send_text(r.handle, "behind") != CS_OK)
+        ;
+    dispatch_until(&r, 1 + sent + 1);
+    for (int i = 1; i <= sent; i++)
+        cr_assert_eq(r.seen[i].bytes, sizeof(data));
+    cr_assert_str_eq(r.seen[1 + sent].text, "behind");
 }
 
 Test(send, C7_requests_work_while_sends_do_not)
