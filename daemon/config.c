@@ -262,8 +262,8 @@ int config_load(struct config *config, const char *path, struct config_report *r
     if (failed) {
         memset(report, 0, sizeof(*report));
         report->errors = report->count = 1;
-        snprintf(report->message[0].text, sizeof(report->message[0].text), "cannot be read: %s",
-                 strerror(-failed));
+        snprintf(report->message[0].text, sizeof(report->message[0].text),
+                 "cannot be read: %s; -c FILE names another", strerror(-failed));
     } else {
         failed = config_parse(config, text, bytes, report);
     }

@@ -96,9 +96,13 @@ static void print_report(const char *file, const struct config_report *report)
 
 static void log_report(const char *file, const struct config_report *report)
 {
-    for (int i = 0; i < report->count; i++)
-        log_warning("%s:%d:%d: %s", file, report->message[i].line, report->message[i].column,
-                    report->message[i].text);
+    for (int i = 0; i < report->count; i++) {
+        const struct config_message *m = &report->message[i];
+        if (m->line > 0)
+            log_warning("%s:%d:%d: %s", file, m->line, m->column, m->text);
+        else
+            log_warning("%s: %s", file, m->text);
+    }
 }
 
 static void say_printed(void *context, const char *line)

@@ -468,6 +468,6 @@ Test(config, sections_nest_so_deep_and_no_deeper)
 Test(config, a_file_that_cannot_be_read_says_why)
 {
     cr_assert(eq(int, config_load(&config, "/nowhere/at/all", &report), -ENOENT));
-    cr_assert(error_at(0, 0, "No such file"));
+    cr_assert(error_at(0, 0, "No such file or directory; -c FILE"));
     cr_assert(eq(int, config_load(&config, "/", &report), -EISDIR));
 }

@@ -196,6 +196,13 @@ def test_a_state_dir_that_cannot_be_made_is_told_with_its_name(folder):
     assert "not started" in done.stderr and f"{folder}/state" in done.stderr, done.stderr
 
 
+def test_a_warning_without_a_line_names_none_in_the_log(folder):
+    (folder / "state").write_text("")  # so that it does not start
+    done = Alone(folder, GOOD.replace("  version: 2\n", "")).run("-f")
+    said = [line for line in done.stderr.splitlines() if "totem.version is missing" in line]
+    assert len(said) == 1 and "one.conf: totem.version" in said[0], done.stderr
+
+
 def test_a_second_daemon_on_the_same_runtime_dir_is_refused(make_cluster):
     cluster = make_cluster(1, "loopback")
     done = subprocess.run(cluster.command(1), capture_output=True, text=True, env=cluster.environment(1),
