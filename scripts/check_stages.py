@@ -25,6 +25,10 @@ CPUS = os.cpu_count() or 1
 PARALLEL = min(CPUS, 2)
 FUZZ_SECONDS = 60
 SYSTEM_SECONDS = 3000
+SIM_SEEDS = 500
+SIM_SECONDS = 3000
+COVERED = (r"ring/", r"daemon/(groups|groups_query|gwire|sync|views)\.")
+COVERAGE_LEAST = {"line": 95, "branch": 85}
 THOROUGH = "SYNCHROTRON_CHECK_THOROUGH"
 ENDING_SECONDS = 10  # what a process that was told to end may need to be gone
 
@@ -240,6 +244,54 @@ def stage_model(tally, temporary):
     meson_tests(os.path.join(ROOT, "build"), tally, temporary, is_model)
 
 
+def stage_sim(tally, temporary):
+    """What a seed means is the same everywhere: so are these, every time."""
+    path = os.path.join(ROOT, "build")
+    swarm = os.path.join(path, "tests/sim/swarm")
+    status, output = run([swarm, "--seeds", str(SIM_SEEDS)], SIM_SECONDS)
+    if status == 0:
+        tally.ok()
+    else:
+        tally.fail(f"sim: {SIM_SEEDS} seeds", tail(output, 200))
+    if THOROUGH not in os.environ:
+        return
+    must(["ninja", "-C", path, "-j", str(CPUS), "planted"])
+    _, output = run([swarm, "--planted"], SIM_SECONDS)
+    for verdict, bug in re.findall(r"^(caught|MISSED) +(.*)$", output, re.MULTILINE):
+        if verdict == "caught":
+            tally.ok()
+        else:
+            tally.fail(f"sim: planted bug {bug}")
+
+
+def stage_coverage(tally, temporary):
+    """Units and swarm together must run nearly all of the ring and the groups."""
+    path = build("build-coverage", ["-Db_coverage=true", "-Dbuildtype=debug"])
+    for file in glob.glob(os.path.join(path, "**", "*.gcda"), recursive=True):
+        remove(file)
+    meson_tests(path, tally, temporary, runs_the_ring, slower=4)
+    run([os.path.join(path, "tests/sim/swarm"), "--seeds", str(SIM_SEEDS), "--shrink", "0"], SIM_SECONDS)
+    status, output = run(["gcovr", "--root", ROOT, path, "--json-summary", "--exclude-unreachable-branches",
+                          "--exclude-branches-by-pattern", ".*INVARIANT.*",
+                          *(word for part in COVERED for word in ("--filter", os.path.join(ROOT, part)))], 600)
+    if status != 0:
+        tally.fail("coverage: gcovr", tail(output))
+        return
+    summary = json.loads(output[output.index("{"):])
+    for what, least in COVERAGE_LEAST.items():
+        reached = summary[f"{what}_percent"]
+        print(f"  {what}s of ring and groups run: {reached:.1f} % "
+              f"({summary[f'{what}_covered']} of {summary[f'{what}_total']})")
+        if reached < least:
+            tally.fail(f"coverage: {what}s", f"{reached:.1f} %, not {least}")
+        else:
+            tally.ok()
+
+
+def runs_the_ring(test):
+    return any(suite.split(":")[-1] in ("ring", "daemon", "sim", "zcb") for suite in test["suite"])
+
+
 def stage_system(tally, temporary):
     pytest(os.path.join(ROOT, "build"), tally, temporary)
 
@@ -324,12 +376,15 @@ STAGES = {
     "house": (stage_house, "architecture and form of the sources"),
     "unit": (stage_unit, "units, and the demo; release build"),
     "model": (stage_model, "the membership protocol, modelled, searched by spin"),
+    "sim": (stage_sim, f"{SIM_SEEDS} seeds of whole daemons in virtual time; thorough: planted bugs, too"),
     "system": (stage_system, "real daemons and clients, in network namespaces; release build"),
     "asan": (stage_asan, "units and C clients of daemons, address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "units and C clients of daemons, thread sanitizer"),
     "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),
+    "coverage": (stage_coverage, "how much of ring and groups is run; only when asked for"),
 }
 QUICK = ("house", "unit")
+ASKED = ("coverage",)
 
 
 # Running them
@@ -346,6 +401,8 @@ def arguments():
     parser.add_argument("--thorough", action="store_true",
                         help="the sanitizers see all of the system tests, not only those whose "
                              "clients are C programs: an hour more")
+    parser.add_argument("--coverage", action="append_const", dest="only", const="coverage",
+                        help="only how much of ring and groups units and swarm run")
     parser.add_argument("--list", action="store_true", help="name the stages and stop")
     return parser.parse_args()
 
@@ -425,7 +482,7 @@ def main():
     total = Tally()
     try:
         for name in STAGES:
-            if name in (chosen.only or (QUICK if chosen.quick else STAGES)):
+            if name in (chosen.only or (QUICK if chosen.quick else STAGES.keys() - ASKED)):
                 total.add(run_stage(name))
     except KeyboardInterrupt:
         total.fail("stopped")
