@@ -186,6 +186,19 @@ static cs_error_t read_event(struct level *level)
     return arenas_gather(h, event, level->buffer);
 }
 
+/*
+ * Whoever is thrown out has no leases any more: what we copied since may be somebody else's. Asked
+ * behind the copy, which is whole when the answer is no: the service says so before it lets go of
+ * anything.
+ */
+static bool is_thrown_out(struct handle *h)
+{
+#ifndef __SANITIZE_THREAD__ /* which knows no fences */
+    atomic_thread_fence(memory_order_acquire);
+#endif
+    return atomic_load_explicit(&h->down->state, memory_order_acquire) != CHAN_OPEN;
+}
+
 /* CS_ERR_TRY_AGAIN: there is none. */
 static cs_error_t take_event(struct level *level)
 {
@@ -196,7 +209,7 @@ static cs_error_t take_event(struct level *level)
     if (waiting == 0)
         return CS_ERR_TRY_AGAIN;
     cs_error_t error = waiting > 0 ? read_event(level) : CS_ERR_LIBRARY;
-    if (error == CS_OK && !is_whole(level))
+    if (error == CS_OK && (is_thrown_out(h) || !is_whole(level)))
         error = CS_ERR_LIBRARY;
     if (error == CS_OK) {
         note_group(level);

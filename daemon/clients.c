@@ -183,11 +183,13 @@ void clients_evict(struct clients *cs, struct client *c, enum core_offence offen
     if (c->outlet.silent)
         return;
     enum chan_state state = offence == CORE_OFFENCE_SLOW ? CHAN_EVICTED_SLOW : CHAN_EVICTED_RULES;
+    /* Told before anything it may be reading is let go of: it asks behind each copy. */
+    atomic_store_explicit(&c->setup.down->state, state, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
     deliver_silence(cs->deliver, &c->outlet);
     c->condemned = true;
     c->mistrusted = c->mistrusted || state == CHAN_EVICTED_RULES;
     take_leave(cs, c);
-    atomic_store_explicit(&c->setup.down->state, state, memory_order_release);
     cs->stats->offence[offence]++;
     if (state == CHAN_EVICTED_SLOW)
         cs->stats->clients_evicted_slow++;

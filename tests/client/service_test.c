@@ -151,6 +151,25 @@ Test(service, an_evicted_client_has_lost_the_service)
     cr_assert_eq(cpg_finalize(r.handle), CS_ERR_LIBRARY);
 }
 
+/* What is read from then on may be somebody else's bytes. */
+static void be_evicted(struct recorder *who, const struct recorded *event, void *msg)
+{
+    (void)who;
+    (void)event;
+    (void)msg;
+    fake_evict(fake, 0, CHAN_EVICTED_SLOW);
+}
+
+Test(service, X10_D10_once_evicted_nothing_more_is_delivered)
+{
+    int before = r.count;
+    for (int i = 0; i < 3; i++)
+        cr_assert(fake_inject(fake, 0, "word", 5));
+    r.then = be_evicted;
+    cr_assert_eq(cpg_dispatch(r.handle, CS_DISPATCH_ALL), CS_ERR_LIBRARY);
+    cr_assert_eq(r.count, before + 1, "the one during which it was thrown out");
+}
+
 Test(service, iterations_of_a_lost_handle_end)
 {
     cpg_iteration_handle_t it;
