@@ -120,6 +120,7 @@ static int create_ring(struct core *core, const struct core_config *config, char
         .personal_frames = c->personal_frames,
         .accelerated_frames = c->accelerated_frames,
         .park = true,
+        .fan_out = !core->caps.multicast,
         .tx_pool = &core->tx_pool,
     };
     size_t bytes = ring_bytes(&rc);
