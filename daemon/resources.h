@@ -22,6 +22,8 @@
  *                 keep nobody from sending
  *             M6  own segments are CONFIG_TX_OWN_BYTES for each possible client at the most, those
  *                 of dead ones included
+ *             M7  a segment that has gone has no memory, whoever still keeps it open: what we count
+ *                 is what there is
  * Thread:     control thread
  */
 

@@ -455,6 +455,26 @@ Test(control, M1_a_client_has_so_many_segments_and_its_death_gives_them_back)
     client_close(&client);
 }
 
+Test(control, M7_who_keeps_a_segment_that_has_gone_keeps_no_memory)
+{
+    struct client client = welcome();
+    struct zcb_arena arena;
+    struct stat st;
+    cr_assert(eq(int, client_do(&client, CTL_TX_GET, 0, 1 << 20), CS_OK));
+    uint32_t index = client.answer.arg, id = client.answer.arena;
+    uint64_t bytes = client.answer.arg64;
+    cr_assert(eq(int, zcb_arena_map(&arena, client.fds[0], bytes, id, ZCB_WRITE), 0));
+    client.fd_count = 0;
+    memset(arena.base, 42, bytes);
+    cr_assert(eq(int, client_do(&client, CTL_TX_PUT, index, 0), CS_OK));
+    room_form(&room); /* CORE_EVENT_SEGMENT_GONE is seen */
+    cr_assert(eq(int, fstat(arena.fd, &st), 0));
+    cr_assert(eq(u64, (uint64_t)st.st_size, bytes));
+    cr_assert(zero(u64, (uint64_t)st.st_blocks));
+    zcb_arena_destroy(&arena);
+    client_close(&client);
+}
+
 Test(control, a_core_that_refuses_is_believed)
 {
     struct client client;
