@@ -214,9 +214,9 @@ def table(head, rows):
 
 def latency_table(f):
     print("Latency, multicast, MTU 1500 (us, p50 and p99)\n")
-    table(["nodes", "rotation", "by the costs", "here, own", "here, last", "elsewhere, last",
-           "turning, last", "SAFE, own", "SAFE, last"], [
-        [r["nodes"], r["rotation_us"], r["rotation_predicted_us"]] + [
+    table(["nodes", "rotation", "here, own", "here, last", "elsewhere, last", "turning, last",
+           "SAFE, own", "SAFE, last"], [
+        [r["nodes"], r["rotation_us"]] + [
             number(r[kind][f"{end}_p50"]) + " / " + number(r[kind][f"{end}_p99"])
             for kind, end in (("here", "own"), ("here", "last"), ("elsewhere", "last"),
                               ("turning", "last"), ("safe", "own"), ("safe", "last"))]
@@ -224,36 +224,30 @@ def latency_table(f):
 
 
 def flood_table(f, all_):
-    for multicast in (True, False):
-        for mtu in (1500, 9000):
-            runs = f.runs(mtu=mtu, multicast=multicast)
-            if not runs:
-                continue
-            print(f"Flood from {'all' if all_ else 'one'}, {'multicast' if multicast else 'fan-out'}"
-                  f", MTU {mtu}\n")
-            table(["nodes"] + [f"{size} B: {what}" for size in (64, 1024, 8192)
-                               for what in ("messages/s", "Gb/s", "rotation us", "processor")],
-                  [[r["nodes"]] + [
-                      pick if isinstance(pick, str) else pick
-                      for size in (64, 1024, 8192) for pick in (
-                          flood(size, all_, "messages")(r), flood(size, all_, "gbps")(r),
-                          flood(size, all_, "rotation_us")(r),
-                          f"{100 * flood(size, all_, 'processor')(r):.0f} %")] for r in runs])
+    variants = [(multicast, mtu) for multicast in (True, False) for mtu in (1500, 9000)
+                if f.runs(mtu=mtu, multicast=multicast)]
+    sizes = ((64, "64 B"), (1024, "1 KiB"), (8192, "8 KiB"))
+    print(f"Goodput in Gb/s, flood from {'all' if all_ else 'one'}: multicast, and fan-out (f)\n")
+    columns = [dict(f.line(flood(size, all_, "gbps"), mtu=mtu, multicast=multicast))
+               for multicast, mtu in variants for size, _ in sizes]
+    head = [f"{name}, {mtu}{'' if multicast else ' f'}" for multicast, mtu in variants
+            for _, name in sizes]
+    table(["nodes"] + head,
+          [[nodes] + [column.get(nodes, "") for column in columns] for nodes in columns[0]])
 
 
 def membership_table(f):
     for multicast in (True, False):
         runs = f.runs(multicast=multicast)
         print(f"Membership, {'multicast' if multicast else 'fan-out'}, MTU 1500\n")
-        table(["nodes", "view after ms", "found ms", "JOIN us", "commit us", "recover us",
-               "open us", "beyond us", "JOINs", "JOIN bytes", "formed ms", "JOINs to form",
-               "frames/s at rest", "bytes/s", "to a node /s", "bytes/s to a node"],
-              [[r["nodes"]] + [r["change"][k] for k in ("total_ms", "found_ms", "join_us",
-                                                        "commit_us", "recover_us", "open_us")] +
-               [beyond_us(r), r["change"]["joins"], r["change"]["join_bytes"],
-                r["formation"]["ms"], r["formation"]["joins"]] +
-               [r["idle"][k] for k in ("frames", "bytes", "node_frames", "node_bytes")]
-               for r in runs])
+        table(["nodes", "view, ms", "beyond, us", "last JOINs", "commit", "recovery", "exchange",
+               "JOINs", "JOIN bytes", "formed, ms", "JOINs to form", "at rest, frames/s",
+               "bytes/s"],
+              [[r["nodes"], r["change"]["total_ms"], beyond_us(r)] +
+               [r["change"][k] for k in ("join_us", "commit_us", "recover_us", "open_us",
+                                         "joins", "join_bytes")] +
+               [r["formation"]["ms"], r["formation"]["joins"], r["idle"]["frames"],
+                r["idle"]["bytes"]] for r in runs])
 
 
 def memory_table(f):
