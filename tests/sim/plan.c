@@ -163,6 +163,8 @@ static void sends(struct author *w, uint32_t agent)
     struct agent_burst *b = &s->burst;
     b->size = some_size(w);
     b->count = draw_scale(&w->draw, 1, b->size == SIZE_BULK ? 8 : 400);
+    if (b->size <= SIZE_SMALL && draw_chance(&w->draw, 100)) /* more than a queue of events holds */
+        b->count = draw_between(&w->draw, 1000, 4000);
     if (b->size == SIZE_TURNS || b->size == SIZE_HUGE)
         b->count = 1 + draw_below(&w->draw, 2);
     b->safe_permille = draw_chance(&w->draw, 500) ? 0 : draw_below(&w->draw, 1001);
