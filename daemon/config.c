@@ -203,7 +203,7 @@ static void set_defaults(struct config_parser *p)
         .tx_total_bytes = 40 << 20,
         .hugepages = true,
         .message_bytes_max = 32 << 20,
-        .clients_max = 1024,
+        .clients_max = 384,
         .slow_client_ms = 5000,
         .client_events_max = 65536,
         .log_to_stderr = true,

@@ -97,7 +97,7 @@ Test(config, an_ordinary_file_has_every_default)
     cr_assert(eq(u32, config.message_bytes_max, 32 << 20));
     cr_assert(eq(u32, config.slow_client_ms, 5000));
     cr_assert(eq(u32, config.client_events_max, 65536));
-    cr_assert(eq(u32, config.clients_max, 1024));
+    cr_assert(eq(u32, config.clients_max, 384));
     cr_assert(eq(u32, config.poll_yield_us, 500));
     cr_assert(eq(int, config.poll, POLL_AUTO));
     cr_assert(eq(int, config.poll_cpu, -1));
