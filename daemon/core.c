@@ -299,8 +299,7 @@ static void ring_bell(struct core *core)
     core->events_new = false;
 }
 
-/* Does any client owe us something that it may give without a bell? */
-static bool owed(const struct core *core)
+bool core_owed(const struct core *core)
 {
     for (uint32_t i = 0; i < core->clients.count; i++) {
         const struct outlet *o = &core->clients.list[i]->outlet;
@@ -315,7 +314,7 @@ static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
     uint64_t until = ring_deadline_ns(core->ring);
     if (core->stopping)
         until = min_u64(until, core->stop_deadline_ns);
-    if (owed(core))
+    if (core_owed(core))
         until = min_u64(until, now_ns + SLEEP_OWED_NS);
     if (core->caps.sleep_fd < 0)
         until = min_u64(until, now_ns + SLEEP_BLIND_NS);

@@ -82,6 +82,8 @@ void core_sleep(struct core *core);
 /* What the last call into the ring gave: I1. */
 void core_drain(struct core *core);
 bool core_may_call_ring(const struct core *core);
+/* Does any client owe us something that it may give without a bell? Then sleep is short. */
+bool core_owed(const struct core *core);
 
 /* Commands that wait. True: there were some. */
 bool core_commands(struct core *core);

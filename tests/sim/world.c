@@ -214,17 +214,6 @@ static void on_event(struct world_node *n, const struct core_event *event)
     }
 }
 
-/* As core_sleep() has it: who owes something rings no bell when it gives it. */
-static bool owed(const struct core *core)
-{
-    for (uint32_t i = 0; i < core->clients.count; i++) {
-        const struct outlet *o = &core->clients.list[i]->outlet;
-        if (o->waiting_count > 0 || o->leases_out > CHAN_LEASE_COUNT / 2)
-            return true;
-    }
-    return core->stats.backlog_events > 0 || core->blocked || core->pressure_ns != 0;
-}
-
 static uint64_t sleeps_until(const struct world_node *n)
 {
     const struct core *core = n->core;
@@ -232,7 +221,7 @@ static uint64_t sleeps_until(const struct world_node *n)
     if (core->stopping)
         local_ns = min_u64(local_ns, core->stop_deadline_ns);
     uint64_t until_ns = world_when_ns(n, local_ns);
-    return owed(core) ? min_u64(until_ns, n->world->now_ns + OWED_NS) : until_ns;
+    return core_owed(core) ? min_u64(until_ns, n->world->now_ns + OWED_NS) : until_ns;
 }
 
 static void turn(struct world_node *n)
