@@ -210,17 +210,21 @@ cs_error_t segments_find(struct handle *h, uint32_t bytes, struct segment_spot *
     return find_in_new(h, SEGMENT_SINGLE, bytes, spot); /* less of it may still be had */
 }
 
+static bool is_empty(const struct segment_spot *spot)
+{
+    return spot->end % spot->segment->arena.bytes == spot->offset;
+}
+
 void segments_use_spot(struct handle *h, const struct segment_spot *spot)
 {
     struct tx_segment *s = spot->segment;
-    bool empty = spot->end % s->arena.bytes == spot->offset;
     s->position = spot->end;
     if (atomic_load_explicit(&h->send.idle_count, memory_order_relaxed) > 0)
         s->used_ns = handle_now_ns();
     if (s->kind == SEGMENT_LARGE || s->kind == SEGMENT_SINGLE)
         atomic_store_explicit(&h->send.last_big, segment_key(s->arena.id, spot->offset),
                               memory_order_relaxed);
-    else if (s->kind == SEGMENT_MEDIUM && !empty) /* which comes back without a place */
+    else if (s->kind == SEGMENT_MEDIUM && !is_empty(spot)) /* which comes back without a place */
         atomic_store_explicit(&h->send.last_medium, segment_key(s->arena.id, spot->offset),
                               memory_order_relaxed);
 }
