@@ -319,3 +319,16 @@ void live_close(struct live *l)
     zcb_pool_destroy(&l->tx_pool); /* they count */
     zcb_pool_destroy(&l->rx_pool);
 }
+
+int live_fuzz(const uint8_t *data, size_t size, enum wire_type subject, enum live_start start)
+{
+    static struct live live;
+    if (size == 0)
+        return 0;
+    live_open(&live, 1 + data[0] % 2, data + 1, size - 1);
+    if (start == LIVE_FORMED || data[0] & 2)
+        live_form(&live);
+    live_run(&live, subject);
+    live_close(&live);
+    return 0;
+}

@@ -72,6 +72,11 @@ void live_run(struct live *l, enum wire_type subject);
 /* L5, L6 */
 void live_close(struct live *l);
 
+/* All of that, for a target: the first byte says which node, and whether a ring is formed before,
+ * unless it always is. Returns 0. */
+enum live_start { LIVE_FORMED, LIVE_FORMED_OR_NOT };
+int live_fuzz(const uint8_t *data, size_t size, enum wire_type subject, enum live_start start);
+
 /* Between live_ring.c and live_frames.c: */
 
 /* What an honest node would say next: who, and how far it gets, says the script. */
