@@ -119,16 +119,16 @@ cs_error_t request_hello(struct handle *h, uint32_t flags, struct ctl_answer *an
     return request_fds(h, &question, answer, fds, fd_count);
 }
 
+/* Waits for a question that is under way: Q3 needs an order between the two. */
 void request_kick(struct handle *h)
 {
     int before;
     struct ctl_request kick = { .magic = CTL_MAGIC, .version = CTL_VERSION, .type = CTL_KICK };
-    if (!gate_enter(&h->control))
-        return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    /* Needs no lock: a packet is sent whole or not, and nothing comes back. */
-    if (ctl_send(h->control.fd, &kick, sizeof(kick), NULL, 0) < 0)
+    pthread_mutex_lock(&h->request_lock);
+    bool finalized = atomic_load_explicit(&h->finalized, memory_order_relaxed);
+    if (!finalized && ctl_send(h->control.fd, &kick, sizeof(kick), NULL, 0) < 0)
         handle_lose(h);
+    pthread_mutex_unlock(&h->request_lock);
     pthread_setcancelstate(before, NULL);
-    gate_leave(&h->control);
 }

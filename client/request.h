@@ -9,7 +9,9 @@
  * Knows not:  what the questions mean.
  * Invariants: Q1  an answer goes to the caller that asked (several threads may ask at once)
  *             Q2  a call that has begun ends with an answer or with the loss of the service;
- * neither signals nor cancellation cut it short, so no answer is left in the socket
+ *                 neither signals nor cancellation cut it short, so no answer is left in the socket
+ *             Q3  nothing follows CTL_FINALIZE: a packet that the service has not read when it
+ *                 closes would reset the connection, and take the answer with it
  */
 
 #include "handle.h"
