@@ -53,17 +53,24 @@ static uint32_t frame_bytes(const struct config *config)
 
 static int create_pools(struct core *core, const struct core_config *config)
 {
-    uint32_t slot_bytes = (uint32_t)align_up(frame_bytes(core->config), CACHE_LINE_BYTES);
-    uint32_t count = (uint32_t)(config->rx_arena->bytes / slot_bytes);
-    int error = zcb_pool_create(&core->rx_pool, config->rx_arena, 0, slot_bytes, count, 1);
+    struct zcb_pool_shape rx = {
+        .headroom_bytes = config->transport->rx_headroom_bytes,
+        .slot_bytes = (uint32_t)align_up(frame_bytes(core->config), CACHE_LINE_BYTES),
+        .slices_max = 1,
+    };
+    rx.count = (uint32_t)(config->rx_arena->bytes / (rx.headroom_bytes + rx.slot_bytes));
+    uint32_t count = rx.count;
+    int error = zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);
     if (error)
         return error;
     error = zcb_arena_create(&core->tx_arena, "synchrotron-heads", CORE_TX_FRAMES * RING_HEAD_BYTES,
                              CORE_TX_ARENA, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
     if (error)
         return error;
-    error = zcb_pool_create(&core->tx_pool, &core->tx_arena, 0, RING_HEAD_BYTES, CORE_TX_FRAMES,
-                            RING_SLICES_MAX);
+    error = zcb_pool_create(&core->tx_pool, &core->tx_arena,
+                            &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                      .count = CORE_TX_FRAMES,
+                                                      .slices_max = RING_SLICES_MAX });
     if (error)
         return error;
     core->tx_pool.retain = segment_retain;

@@ -72,6 +72,7 @@ struct transport;
 
 struct transport_ops {
     const char *name;
+    uint32_t rx_headroom_bytes; /* it wants in front of each slot of rx_pool */
     /**
      * Errors:  -errno, and `why` says what failed, why and what to do, in one line
      */

@@ -9,25 +9,28 @@ const char *const zcb_holder_name[ZCB_HOLDERS] = {
     [ZCB_HELD_PARTIAL] = "partial",     [ZCB_HELD_CLIENT] = "client", [ZCB_HELD_EVENT] = "event",
 };
 
-int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena, size_t offset,
-                    uint32_t slot_bytes, uint32_t count, uint32_t slices_max)
+int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena,
+                    const struct zcb_pool_shape *shape)
 {
-    INVARIANT(slot_bytes > 0 && slot_bytes % CACHE_LINE_BYTES == 0);
-    INVARIANT(count > 0 && slices_max >= 1 && slices_max <= UINT16_MAX);
-    uint64_t end = offset + (uint64_t)count * slot_bytes;
+    uint32_t headroom = shape->headroom_bytes, count = shape->count;
+    INVARIANT(shape->slot_bytes > 0 && shape->slot_bytes % CACHE_LINE_BYTES == 0);
+    INVARIANT(headroom % CACHE_LINE_BYTES == 0);
+    INVARIANT(count > 0 && shape->slices_max >= 1 && shape->slices_max <= UINT16_MAX);
+    uint64_t end = shape->offset + (uint64_t)count * (headroom + shape->slot_bytes);
     INVARIANT(end <= arena->bytes && end <= UINT32_MAX + UINT64_C(1)); /* offsets have 32 bits */
 
     *pool = (struct zcb_pool){
-        .slots = arena->base + offset,
-        .slot_bytes = slot_bytes,
+        .slots = arena->base + shape->offset + headroom,
+        .slot_bytes = shape->slot_bytes,
+        .stride_bytes = headroom + shape->slot_bytes,
         .arena = arena->id,
-        .arena_offset = (uint32_t)offset,
+        .arena_offset = (uint32_t)shape->offset + headroom,
         .count = count,
         .free_count = count,
         .free_least = count,
-        .slices_max = slices_max,
-        .frame_bytes =
-            align_up(sizeof(struct zcb) + slices_max * sizeof(struct zcb_slice), CACHE_LINE_BYTES),
+        .slices_max = shape->slices_max,
+        .frame_bytes = align_up(sizeof(struct zcb) + shape->slices_max * sizeof(struct zcb_slice),
+                                CACHE_LINE_BYTES),
     };
     pool->frames = aligned_alloc(CACHE_LINE_BYTES, pool->frame_bytes * count);
     if (!pool->frames)
@@ -72,7 +75,7 @@ struct zcb *zcb_get(struct zcb_pool *pool, enum zcb_holder holder)
         pool->free_least = pool->free_count;
     frame->next = NULL;
     frame->base = NULL;
-    frame->head = pool->slots + (size_t)frame->slot * pool->slot_bytes;
+    frame->head = pool->slots + (size_t)frame->slot * pool->stride_bytes;
     frame->head_bytes = 0;
     frame->payload_bytes = 0;
     frame->dest = ZCB_TO_ALL;

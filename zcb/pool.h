@@ -63,7 +63,7 @@ struct zcb {
     uint32_t payload_bytes; /* sum of the slices */
     uint32_t dest;          /* node id, ZCB_TO_ALL or ZCB_TO_RING */
     uint32_t from;          /* received: node the transport says it came from, NODE_NONE unknown */
-    uint32_t slot;          /* index in the pool; head slot is at slot * slot_bytes */
+    uint32_t slot;          /* index in the pool */
     uint32_t refs;
     uint16_t held[ZCB_HOLDERS];
     uint16_t slice_count;
@@ -79,8 +79,9 @@ struct zcb {
 typedef void (*zcb_slice_fn)(void *context, uint64_t cookie);
 
 struct zcb_pool {
-    uint8_t *slots;        /* count * slot_bytes, in an arena */
+    uint8_t *slots;        /* the first; the others each stride_bytes further, in an arena */
     uint32_t slot_bytes;   /* a multiple of CACHE_LINE_BYTES */
+    uint32_t stride_bytes; /* slot_bytes and the headroom */
     uint32_t arena;        /* id of the arena the slots lie in */
     uint32_t arena_offset; /* of slots in that arena */
     uint32_t count;
@@ -95,16 +96,25 @@ struct zcb_pool {
     void *slice_context;
 };
 
+/* How a pool lies in its arena. */
+struct zcb_pool_shape {
+    size_t offset;           /* where it begins */
+    uint32_t headroom_bytes; /* before each slot, nobody's but the transport's: packet headers */
+    uint32_t slot_bytes;
+    uint32_t count;
+    uint32_t slices_max; /* of a frame, at least 1 */
+};
+
 /**
- * Set up a pool over count slots at arena->base + offset. Allocates the frames' descriptors once.
+ * Set up a pool over slots of the arena. Allocates the frames' descriptors once.
  *
- * Shapes:  slot_bytes a multiple of 64; offset + count * slot_bytes <= arena->bytes and 4 GiB;
- *          slices_max >= 1
+ * Shapes:  headroom_bytes and slot_bytes multiples of 64; all slots end within arena->bytes and
+ *          4 GiB
  * Owner:   the arena stays the caller's and outlives the pool
  * Errors:  -ENOMEM
  */
-int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena, size_t offset,
-                    uint32_t slot_bytes, uint32_t count, uint32_t slices_max);
+int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena,
+                    const struct zcb_pool_shape *shape);
 
 /* All frames must be free: P1 is checked, so a leak ends here at the latest. */
 void zcb_pool_destroy(struct zcb_pool *pool);
@@ -135,7 +145,7 @@ static inline struct zcb *zcb_at(const struct zcb_pool *pool, uint32_t slot)
 /* Offset of a frame's slot in the pool's arena. */
 static inline uint32_t zcb_slot_offset(const struct zcb *frame)
 {
-    return frame->pool->arena_offset + frame->slot * frame->pool->slot_bytes;
+    return frame->pool->arena_offset + frame->slot * frame->pool->stride_bytes;
 }
 
 /* P1 to P3 over the whole pool, by counting: for tests and the simulator. Aborts when broken. */

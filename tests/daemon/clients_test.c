@@ -113,7 +113,10 @@ static void setup(void)
     bulk_over = 4000;
     cr_assert(zero(int, zcb_arena_create(&rx_arena, "rx", RX_COUNT * SLOT_BYTES, 1, ZCB_PAGES_SMALL,
                                          ZCB_WRITER_CREATOR)));
-    cr_assert(zero(int, zcb_pool_create(&rx_pool, &rx_arena, 0, SLOT_BYTES, RX_COUNT, 1)));
+    cr_assert(zero(int, zcb_pool_create(&rx_pool, &rx_arena,
+                                        &(struct zcb_pool_shape){ .slot_bytes = SLOT_BYTES,
+                                                                  .count = RX_COUNT,
+                                                                  .slices_max = 1 })));
     cr_assert(zero(int, clients_create(&cs, 16)));
     cr_assert(zero(int, groups_create(&groups, 1, nodes, 1, &groups_ops, NULL)));
     cr_assert(zero(int, deliver_create(&deliver, &rx_pool, 16, 100, &stats, &deliver_ops, NULL)));

@@ -65,9 +65,15 @@ static void setup(void)
                                          ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR)));
     cr_assert(zero(int, zcb_arena_create(&tx_arena, "tx", TX_COUNT * RING_HEAD_BYTES, 2,
                                          ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR)));
-    cr_assert(zero(int, zcb_pool_create(&rx_pool, &rx_arena, 0, SLOT_BYTES, RX_COUNT, 1)));
-    cr_assert(zero(
-        int, zcb_pool_create(&tx_pool, &tx_arena, 0, RING_HEAD_BYTES, TX_COUNT, RING_SLICES_MAX)));
+    cr_assert(zero(int, zcb_pool_create(&rx_pool, &rx_arena,
+                                        &(struct zcb_pool_shape){ .slot_bytes = SLOT_BYTES,
+                                                                  .count = RX_COUNT,
+                                                                  .slices_max = 1 })));
+    cr_assert(
+        zero(int, zcb_pool_create(&tx_pool, &tx_arena,
+                                  &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                            .count = TX_COUNT,
+                                                            .slices_max = RING_SLICES_MAX })));
     tx_pool.retain = segment_retain;
     tx_pool.release = segment_release;
     cr_assert(zero(int, deliver_create(&d, &rx_pool, CLIENTS, WAITING, &stats, &ops, NULL)));

@@ -25,7 +25,10 @@ static void pool_make(struct zcb_pool *pool, uint8_t *slots, uint32_t slot_bytes
     struct zcb_arena arena = {
         .base = slots, .bytes = (size_t)slot_bytes * count, .id = 1, .fd = -1
     };
-    int failed = zcb_pool_create(pool, &arena, 0, slot_bytes, count, RING_SLICES_MAX);
+    int failed = zcb_pool_create(pool, &arena,
+                                 &(struct zcb_pool_shape){ .slot_bytes = slot_bytes,
+                                                           .count = count,
+                                                           .slices_max = RING_SLICES_MAX });
     INVARIANT(!failed);
 }
 

@@ -25,8 +25,10 @@ static inline struct ring *inner_make(struct inner *in, int count)
     in->arena = (struct zcb_arena){
         .base = aligned_alloc(4096, bytes), .bytes = bytes, .page_bytes = 4096, .id = 1, .fd = -1
     };
-    int error =
-        zcb_pool_create(&in->pool, &in->arena, 0, RING_HEAD_BYTES, INNER_POOL, RING_SLICES_MAX);
+    int error = zcb_pool_create(&in->pool, &in->arena,
+                                &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                          .count = INNER_POOL,
+                                                          .slices_max = RING_SLICES_MAX });
     for (int i = 0; i < count; i++)
         in->ids[i] = (uint32_t)i + 1;
     struct ring_config config = {

@@ -430,9 +430,14 @@ static void pools_make(const struct net *net, struct net_node *node)
                                          .page_bytes = 4096,
                                          .id = ARENA_RX + node->id,
                                          .fd = -1 };
-    int error = zcb_pool_create(&node->tx_pool, &node->tx_arena, 0, RING_HEAD_BYTES, net->tx_count,
-                                RING_SLICES_MAX);
-    error |= zcb_pool_create(&node->rx_pool, &node->rx_arena, 0, RX_SLOT_BYTES, net->rx_count, 1);
+    int error = zcb_pool_create(&node->tx_pool, &node->tx_arena,
+                                &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                          .count = net->tx_count,
+                                                          .slices_max = RING_SLICES_MAX });
+    error |=
+        zcb_pool_create(&node->rx_pool, &node->rx_arena,
+                        &(struct zcb_pool_shape){
+                            .slot_bytes = RX_SLOT_BYTES, .count = net->rx_count, .slices_max = 1 });
     INVARIANT(error == 0);
     node->tx_pool.retain = payload_retain;
     node->tx_pool.release = payload_release;

@@ -42,8 +42,12 @@ static void setup_with(uint32_t tx_count, uint32_t frame_bytes)
     size_t bytes = (size_t)tx_count * RING_HEAD_BYTES;
     cr_assert(eq(
         int, zcb_arena_create(&heads, "test", bytes, 1, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR), 0));
-    cr_assert(
-        eq(int, zcb_pool_create(&pool, &heads, 0, RING_HEAD_BYTES, tx_count, RING_SLICES_MAX), 0));
+    cr_assert(eq(int,
+                 zcb_pool_create(&pool, &heads,
+                                 &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                           .count = tx_count,
+                                                           .slices_max = RING_SLICES_MAX }),
+                 0));
     pool.retain = count_retain;
     pool.release = count_release;
     segment = malloc(SEGMENT_BYTES);

@@ -301,7 +301,11 @@ static void setup(void)
                  zcb_arena_create(&arena, "test", 4 * FRAMES_BYTES_MAX, 5, ZCB_PAGES_SMALL,
                                   ZCB_WRITER_CREATOR),
                  0));
-    cr_assert(eq(int, zcb_pool_create(&pool, &arena, 0, FRAMES_BYTES_MAX, 4, 4), 0));
+    cr_assert(eq(int,
+                 zcb_pool_create(&pool, &arena,
+                                 &(struct zcb_pool_shape){
+                                     .slot_bytes = FRAMES_BYTES_MAX, .count = 4, .slices_max = 4 }),
+                 0));
 }
 
 static void teardown(void)

@@ -194,8 +194,17 @@ static void pools_make(struct party *p, const struct options *o, uint32_t frame_
     cr_assert_eq(zcb_arena_create(&p->arena, "transport-test", rx_bytes + tx_bytes + PAYLOAD_BYTES,
                                   p->node_id, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
                  0);
-    cr_assert_eq(zcb_pool_create(&p->rx, &p->arena, 0, slot_bytes, rx_count, 1), 0);
-    cr_assert_eq(zcb_pool_create(&p->tx, &p->arena, rx_bytes, ZCB_HEAD_BYTES_MAX, TX_COUNT, 16), 0);
+    cr_assert_eq(zcb_pool_create(&p->rx, &p->arena,
+                                 &(struct zcb_pool_shape){ .slot_bytes = slot_bytes,
+                                                           .count = rx_count,
+                                                           .slices_max = 1 }),
+                 0);
+    cr_assert_eq(zcb_pool_create(&p->tx, &p->arena,
+                                 &(struct zcb_pool_shape){ .offset = rx_bytes,
+                                                           .slot_bytes = ZCB_HEAD_BYTES_MAX,
+                                                           .count = TX_COUNT,
+                                                           .slices_max = 16 }),
+                 0);
     p->payload = p->arena.base + rx_bytes + tx_bytes;
     p->payload_at = 0;
 }

@@ -300,7 +300,10 @@ static void pair_open(struct pair *p, const struct sim_net_config *config)
     cr_assert_eq(
         zcb_arena_create(&p->arena, "sim-test", 64 * 128, 1, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
         0);
-    cr_assert_eq(zcb_pool_create(&p->pool, &p->arena, 0, 128, 64, 1), 0);
+    cr_assert_eq(zcb_pool_create(
+                     &p->pool, &p->arena,
+                     &(struct zcb_pool_shape){ .slot_bytes = 128, .count = 64, .slices_max = 1 }),
+                 0);
     for (uint32_t i = 0; i < 2; i++) {
         struct transport_config tc = { .node_id = i + 1,
                                        .nodes = nodes,

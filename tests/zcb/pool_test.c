@@ -29,7 +29,13 @@ static void set_up(void)
                  zcb_arena_create(&arena, "pool_test", OFFSET + COUNT * SLOT_BYTES, 5,
                                   ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
                  0));
-    cr_assert(eq(int, zcb_pool_create(&pool, &arena, OFFSET, SLOT_BYTES, COUNT, SLICES_MAX), 0));
+    cr_assert(eq(int,
+                 zcb_pool_create(&pool, &arena,
+                                 &(struct zcb_pool_shape){ .offset = OFFSET,
+                                                           .slot_bytes = SLOT_BYTES,
+                                                           .count = COUNT,
+                                                           .slices_max = SLICES_MAX }),
+                 0));
     pool.retain = count_up;
     pool.release = count_down;
     pool.slice_context = counted;
@@ -142,6 +148,27 @@ Test(pool, slots_lie_one_behind_the_other_in_the_arena)
     for (uint32_t slot = 0; slot < COUNT; slot++)
         zcb_drop(zcb_at(&pool, slot), ZCB_HELD_RING);
     zcb_pool_check(&pool);
+}
+
+Test(pool, headroom_lies_in_front_of_each_slot_and_is_nobodys)
+{
+    enum { HEADROOM = 64, SPACED = 4 };
+    struct zcb_pool spaced;
+    struct zcb_pool_shape shape = { .offset = OFFSET,
+                                    .headroom_bytes = HEADROOM,
+                                    .slot_bytes = SLOT_BYTES,
+                                    .count = SPACED,
+                                    .slices_max = 1 };
+    cr_assert(zero(int, zcb_pool_create(&spaced, &arena, &shape)));
+    for (uint32_t slot = 0; slot < SPACED; slot++) {
+        struct zcb *frame = zcb_get(&spaced, ZCB_HELD_EVENT);
+        uint32_t at = OFFSET + HEADROOM + slot * (HEADROOM + SLOT_BYTES);
+        cr_assert(eq(u32, zcb_slot_offset(frame), at));
+        cr_assert(eq(ptr, frame->head, arena.base + at));
+    }
+    for (uint32_t slot = 0; slot < SPACED; slot++)
+        zcb_drop(zcb_at(&spaced, slot), ZCB_HELD_EVENT);
+    zcb_pool_destroy(&spaced);
 }
 
 Test(pool, payload_owners_are_told_once_when_a_slice_joins_and_once_when_the_frame_goes)
@@ -283,5 +310,8 @@ Test(pool_broken, P3_the_check_sees_a_frame_lost, .signal = SIGABRT)
 Test(pool_broken, slots_beyond_the_arena_abort, .signal = SIGABRT)
 {
     struct zcb_pool other;
-    zcb_pool_create(&other, &arena, OFFSET, SLOT_BYTES, 1 << 20, 1);
+    zcb_pool_create(
+        &other, &arena,
+        &(struct zcb_pool_shape){
+            .offset = OFFSET, .slot_bytes = SLOT_BYTES, .count = 1 << 20, .slices_max = 1 });
 }

@@ -87,9 +87,14 @@ static void pools_make(struct peer *p)
     const struct peer_config *c = &p->config;
     p->tx_arena = arena(ARENA_TX + c->id, (size_t)c->tx_frames * RING_HEAD_BYTES);
     p->rx_arena = arena(ARENA_RX + c->id, (size_t)c->rx_frames * PEER_SLOT_BYTES);
-    int error = zcb_pool_create(&p->tx_pool, &p->tx_arena, 0, RING_HEAD_BYTES, c->tx_frames,
-                                RING_SLICES_MAX);
-    error |= zcb_pool_create(&p->rx_pool, &p->rx_arena, 0, PEER_SLOT_BYTES, c->rx_frames, 1);
+    int error = zcb_pool_create(&p->tx_pool, &p->tx_arena,
+                                &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                          .count = c->tx_frames,
+                                                          .slices_max = RING_SLICES_MAX });
+    error |= zcb_pool_create(&p->rx_pool, &p->rx_arena,
+                             &(struct zcb_pool_shape){ .slot_bytes = PEER_SLOT_BYTES,
+                                                       .count = c->rx_frames,
+                                                       .slices_max = 1 });
     INVARIANT(error == 0);
     p->tx_pool.retain = retain;
     p->tx_pool.release = release;
