@@ -34,4 +34,8 @@ static inline uint64_t frame_pseudo_sum(const struct frame *f, uint8_t protocol)
     return checksum_add(checksum_add(sum, f->from.byte, bytes), f->to.byte, bytes);
 }
 
+/* Each judges what lies behind its lower header. */
+enum packet_verdict arp_parse(struct frame *f, struct packet_view *view);
+enum packet_verdict nd_parse(struct frame *f, struct packet_view *view);
+
 #endif

@@ -158,6 +158,8 @@ static enum packet_verdict ipv6_parse(struct frame *f, struct packet_view *view)
     f->hops = ip->hops;
     if (ip->next == IP_UDP)
         return udp_parse(f, view);
+    if (ip->next == IP_ICMPV6)
+        return nd_parse(f, view);
     if (ip->next == IPV6_FRAGMENT)
         return PACKET_FRAGMENT;
     return is_extension(ip->next) ? PACKET_IPV6_EXTENSION : PACKET_PROTOCOL_OTHER;
@@ -195,7 +197,7 @@ static enum packet_verdict ethernet_parse(struct frame *f, struct packet_view *v
         return verdict;
     if (type == (f->local->v6 ? ETH_IPV6 : ETH_IPV4))
         return f->local->v6 ? ipv6_parse(f, view) : ipv4_parse(f, view);
-    return PACKET_TYPE_OTHER;
+    return type == ETH_ARP && !f->local->v6 ? arp_parse(f, view) : PACKET_TYPE_OTHER;
 }
 
 enum packet_verdict packet_parse(const struct packet_local *local, const uint8_t *packet,
