@@ -37,5 +37,7 @@ static inline uint64_t frame_pseudo_sum(const struct frame *f, uint8_t protocol)
 /* Each judges what lies behind its lower header. */
 enum packet_verdict arp_parse(struct frame *f, struct packet_view *view);
 enum packet_verdict nd_parse(struct frame *f, struct packet_view *view);
+enum packet_verdict igmp_parse(struct frame *f, struct packet_view *view);
+enum packet_verdict mld_parse(struct frame *f, struct packet_view *view);
 
 #endif

@@ -120,6 +120,8 @@ static enum packet_verdict ipv4_parse(struct frame *f, struct packet_view *view)
     f->from = ip_address_of(ip->from, false);
     f->to = ip_address_of(ip->to, false);
     f->hops = ip->hops;
+    if (ip->protocol == IP_IGMP)
+        return igmp_parse(f, view);
     if (ip->protocol != IP_UDP)
         return PACKET_PROTOCOL_OTHER;
     return f->at - (const uint8_t *)ip == sizeof(*ip) ? udp_parse(f, view) : PACKET_IPV4_OPTIONS;
@@ -162,6 +164,9 @@ static enum packet_verdict ipv6_parse(struct frame *f, struct packet_view *view)
         return nd_parse(f, view);
     if (ip->next == IPV6_FRAGMENT)
         return PACKET_FRAGMENT;
+    /* A query goes to a group; whatever else has options is no business of ours. */
+    if (ip->next == IPV6_HOP_BY_HOP && ip_is_group(&f->to, true))
+        return mld_parse(f, view);
     return is_extension(ip->next) ? PACKET_IPV6_EXTENSION : PACKET_PROTOCOL_OTHER;
 }
 
