@@ -139,8 +139,9 @@ static json_t *ring_counters(const struct core_status *s)
 static json_t *transport_counters(const struct core_status *s)
 {
     static const char *const names[] = {
-        "rx_frames",         "rx_bytes",    "tx_frames",     "tx_bytes", "rx_calls",  "tx_calls",
-        "rx_unknown_source", "rx_too_long", "rx_pool_empty", "tx_again", "tx_errors",
+        "rx_frames",     "rx_bytes", "tx_frames",         "tx_bytes",
+        "rx_calls",      "tx_calls", "rx_unknown_source", "rx_too_long",
+        "rx_pool_empty", "tx_again", "tx_errors",         "unreachable_peers",
     };
     return COUNTERS(s->transport, names);
 }

@@ -5,12 +5,15 @@
 #include <stdarg.h>
 #include <string.h>
 
-static const struct transport_ops *const backends[] = { &transport_udp };
+/* Backends that need libraries of others are there when the program is linked with them. */
+extern const struct transport_ops transport_dpdk __attribute__((weak));
+
+static const struct transport_ops *const backends[] = { &transport_udp, &transport_dpdk };
 
 const struct transport_ops *transport_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(backends); i++) {
-        if (strcmp(backends[i]->name, name) == 0)
+        if (backends[i] && strcmp(backends[i]->name, name) == 0)
             return backends[i];
     }
     return NULL;

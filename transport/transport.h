@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 
+#include "dpdk_config.h"
 #include "synchrotron/types.h"
 #include "zcb.h"
 
@@ -63,9 +64,10 @@ struct transport_stats {
     uint64_t rx_calls, tx_calls;
     uint64_t rx_unknown_source; /* from an address that is no node's */
     uint64_t rx_too_long;
-    uint64_t rx_pool_empty; /* frames left in the kernel or card for want of a buffer */
-    uint64_t tx_again;      /* the kernel or card took less than was offered */
-    uint64_t tx_errors;     /* a frame given up: unreachable peer, no buffer */
+    uint64_t rx_pool_empty;     /* frames left in the kernel or card for want of a buffer */
+    uint64_t tx_again;          /* the kernel or card took less than was offered */
+    uint64_t tx_errors;         /* a frame given up: unreachable peer, no buffer */
+    uint64_t unreachable_peers; /* now, where the backend knows: link down, or no address */
 };
 
 struct transport;
@@ -99,7 +101,7 @@ struct transport {
     const struct transport_ops *ops;
 };
 
-extern const struct transport_ops transport_udp;
+extern const struct transport_ops transport_udp, transport_dpdk;
 
 /* By the name of the configuration: "udp". NULL: no such backend is built in. */
 const struct transport_ops *transport_find(const char *name);

@@ -20,6 +20,39 @@ const struct backend backends[BACKENDS] = {
     [UDP_IPV6_MULTICAST] = { "udp, IPv6 multicast", &transport_udp, AF_INET6, true, false },
     [SIM_COPIES] = { "sim", &transport_sim, 0, false, false },
     [SIM_BY_REFERENCE] = { "sim by reference", &transport_sim, 0, false, true },
+#ifdef HAVE_DPDK
+    [DPDK_MEMIF_IPV4] = { .name = "dpdk, memif, IPv4",
+                          .ops = &transport_dpdk,
+                          .family = AF_INET,
+                          .port = "memif",
+                          .forgets = true },
+    [DPDK_MEMIF_IPV6] = { .name = "dpdk, memif, IPv6",
+                          .ops = &transport_dpdk,
+                          .family = AF_INET6,
+                          .port = "memif",
+                          .forgets = true },
+    [DPDK_AF_PACKET_IPV4] = { .name = "dpdk, af_packet, IPv4",
+                              .ops = &transport_dpdk,
+                              .family = AF_INET,
+                              .port = "af_packet:p%d",
+                              .frame_bytes_most = 9000 },
+    [DPDK_AF_PACKET_IPV6] = { .name = "dpdk, af_packet, IPv6",
+                              .ops = &transport_dpdk,
+                              .family = AF_INET6,
+                              .port = "af_packet:p%d",
+                              .frame_bytes_most = 9000 },
+    [DPDK_AF_PACKET_MULTICAST] = { .name = "dpdk, af_packet, IPv4 multicast",
+                                   .ops = &transport_dpdk,
+                                   .family = AF_INET,
+                                   .multicast = true,
+                                   .port = "af_packet:p%d",
+                                   .frame_bytes_most = 9000 },
+    [DPDK_AF_XDP_IPV4] = { .name = "dpdk, af_xdp, IPv4",
+                           .ops = &transport_dpdk,
+                           .family = AF_INET,
+                           .port = "af_xdp:p%d",
+                           .frame_bytes_most = 3000 },
+#endif
 };
 
 static const uint32_t marker_seed = 0x4d41524b;
@@ -84,7 +117,7 @@ bool isolate(void)
 
 bool command(const char *line)
 {
-    char quiet[256];
+    char quiet[512];
 
     snprintf(quiet, sizeof quiet, "{ %s; } 2>/dev/null >&2", line);
     return system(quiet) == 0;
@@ -159,6 +192,58 @@ void free_address(struct transport_node *node, const char *address, uint32_t nod
     } while (given_before(node->port));
 }
 
+/* Ports of DPDK have addresses that no kernel knows. */
+static void address_invent(struct cluster *c, int i)
+{
+    c->nodes[i].port = 5405;
+    snprintf(c->nodes[i].address, sizeof c->nodes[i].address,
+             c->backend->family == AF_INET ? "10.92.7.%d" : "fd00:5c:7::%d", i + 1);
+}
+
+/* A switch with an interface p0, p1... for each party. */
+static bool switch_make(int parties, uint32_t mtu)
+{
+    char line[256];
+
+    if (!isolate() || !command("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+                               "ip link add sw type bridge mcast_snooping 0 && ip link set sw up"))
+        return false;
+    for (int i = 0; i < parties; i++) {
+        snprintf(line, sizeof line,
+                 "ip link add p%d mtu %u type veth peer name s%d mtu %u && "
+                 "ip link set s%d master sw up && ip link set p%d up",
+                 i, mtu, i, mtu, i, i);
+        if (!command(line))
+            return false;
+    }
+    return true;
+}
+
+static void dpdk_configure(struct cluster *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        struct transport_dpdk *dpdk = &c->dpdk[i];
+        *dpdk = (struct transport_dpdk){ .memory_mb = 128, .hugepages = true };
+        snprintf(dpdk->memif_dir, sizeof dpdk->memif_dir, "%s", c->directory);
+        if (c->backend->port[0] == 'm')
+            snprintf(dpdk->port, sizeof dpdk->port, "memif");
+        else
+            snprintf(dpdk->port, sizeof dpdk->port, "%.*s%d", (int)strcspn(c->backend->port, "%"),
+                     c->backend->port, i);
+    }
+}
+
+static void dpdk_prepare(struct cluster *c)
+{
+    uint32_t mtu = c->config.frame_bytes_max + 48;
+
+    snprintf(c->directory, sizeof c->directory, "/tmp/memif-XXXXXX");
+    cr_assert_not_null(mkdtemp(c->directory));
+    if (c->backend->port[0] != 'm' && !switch_make(c->count, mtu))
+        cr_skip_test("no switch can be made of this kernel's interfaces: it takes root, and `ip`");
+    dpdk_configure(c);
+}
+
 static void address_choose(struct cluster *c, int i)
 {
     uint32_t pid = (uint32_t)getpid();
@@ -184,18 +269,20 @@ static void group_choose(struct cluster *c)
     c->config.multicast_ttl = 1;
 }
 
-static void pools_make(struct party *p, const struct options *o, uint32_t frame_bytes_max)
+static void pools_make(struct party *p, const struct options *o, uint32_t frame_bytes_max,
+                       uint32_t headroom_bytes)
 {
     uint32_t slot_bytes = (uint32_t)align_up(frame_bytes_max, CACHE_LINE_BYTES);
     uint32_t rx_count = o->rx_count ? o->rx_count : RX_COUNT;
-    size_t rx_bytes = (size_t)slot_bytes * rx_count;
+    size_t rx_bytes = (size_t)(slot_bytes + headroom_bytes) * rx_count;
     size_t tx_bytes = (size_t)ZCB_HEAD_BYTES_MAX * TX_COUNT;
 
     cr_assert_eq(zcb_arena_create(&p->arena, "transport-test", rx_bytes + tx_bytes + PAYLOAD_BYTES,
                                   p->node_id, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
                  0);
     cr_assert_eq(zcb_pool_create(&p->rx, &p->arena,
-                                 &(struct zcb_pool_shape){ .slot_bytes = slot_bytes,
+                                 &(struct zcb_pool_shape){ .headroom_bytes = headroom_bytes,
+                                                           .slot_bytes = slot_bytes,
                                                            .count = rx_count,
                                                            .slices_max = 1 }),
                  0);
@@ -217,6 +304,8 @@ void party_open(struct cluster *c, int i)
 
     config.node_id = c->party[i].node_id;
     config.rx_pool = &c->party[i].rx;
+    if (c->backend->port)
+        config.backend = &c->dpdk[i];
     error = c->backend->ops->open(&c->party[i].tp, &config, why, sizeof why);
     cr_assert_eq(error, 0, "%s", error != 0 ? why : "");
 }
@@ -227,6 +316,38 @@ void party_close(struct cluster *c, int i)
     c->party[i].tp = NULL;
 }
 
+static uint32_t closed_parties(const struct cluster *c)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < c->count; i++)
+        count += c->party[i].tp == NULL;
+    return count;
+}
+
+static bool all_reach_all(const struct cluster *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        const struct transport *tp = c->party[i].tp;
+        if (tp && tp->ops->stats(tp)->unreachable_peers > closed_parties(c))
+            return false;
+    }
+    return true;
+}
+
+void reachable_wait(struct cluster *c)
+{
+    uint64_t begin_ns = clock_ns();
+    struct zcb *frame;
+
+    while (!all_reach_all(c)) {
+        for (int i = 0; i < c->count; i++)
+            while (c->party[i].tp && transport_rx_burst(c->party[i].tp, &frame, 1) == 1)
+                zcb_drop(frame, ZCB_HELD_OUT);
+        pump(c);
+        deadline_check(begin_ns, "a link to each party");
+    }
+}
+
 void cluster_open(struct cluster *c, enum backend_index backend, const struct options *options)
 {
     static const struct options defaults; /* const: all 0 */
@@ -234,12 +355,15 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
 
     if (!isolate() && backends[backend].multicast)
         cr_skip_test("multicast on loopback needs a network namespace and this kernel gives none");
-    if (backends[backend].multicast && backends[backend].family == AF_INET6 && !link_make())
+    if (backends[backend].multicast && backends[backend].family == AF_INET6 &&
+        !backends[backend].port && !link_make())
         cr_skip_test("IPv6 multicast needs a link other than loopback: no veth or no `ip` here");
     *c = (struct cluster){ .backend = &backends[backend], .count = o->parties ? o->parties : 3 };
     for (int i = 0; i < c->count; i++) {
         c->party[i].node_id = c->nodes[i].node_id = 10 + 7 * (uint32_t)i;
-        if (c->backend->family != 0)
+        if (c->backend->port)
+            address_invent(c, i);
+        else if (c->backend->family != 0)
             address_choose(c, i);
     }
     c->config = (struct transport_config){
@@ -257,10 +381,13 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
         c->sim = (struct sim_config){ c->net, c->backend->by_reference };
         c->config.backend = &c->sim;
     }
+    if (c->backend->port)
+        dpdk_prepare(c);
     for (int i = 0; i < c->count; i++) {
-        pools_make(&c->party[i], o, c->config.frame_bytes_max);
+        pools_make(&c->party[i], o, c->config.frame_bytes_max, c->backend->ops->rx_headroom_bytes);
         party_open(c, i);
     }
+    reachable_wait(c);
 }
 
 void cluster_close(struct cluster *c)
@@ -275,6 +402,8 @@ void cluster_close(struct cluster *c)
     }
     if (c->net)
         sim_net_destroy(c->net);
+    if (c->directory[0])
+        (void)rmdir(c->directory); /* sockets go with their ports */
 }
 
 static uint8_t *payload_take(struct party *p, size_t bytes)

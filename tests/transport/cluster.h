@@ -29,6 +29,9 @@ struct backend {
     int family; /* 0: nodes need no addresses */
     bool multicast;
     bool by_reference;
+    const char *port;          /* of DPDK; "%d" is the party */
+    uint32_t frame_bytes_most; /* 0: any */
+    bool forgets;              /* what is under way when a party goes is lost */
 };
 
 enum backend_index {
@@ -38,6 +41,12 @@ enum backend_index {
     UDP_IPV6_MULTICAST,
     SIM_COPIES,
     SIM_BY_REFERENCE,
+    DPDK_MEMIF_IPV4,
+    DPDK_MEMIF_IPV6,
+    DPDK_AF_PACKET_IPV4,
+    DPDK_AF_PACKET_IPV6,
+    DPDK_AF_PACKET_MULTICAST,
+    DPDK_AF_XDP_IPV4,
     BACKENDS
 };
 extern const struct backend backends[BACKENDS];
@@ -64,6 +73,8 @@ struct cluster {
     const struct backend *backend;
     struct sim_net *net;
     struct sim_config sim;
+    struct transport_dpdk dpdk[PARTIES_MAX];
+    char directory[32]; /* of memif's sockets */
     struct transport_node nodes[PARTIES_MAX];
     struct transport_config config; /* that of the party opened last */
     struct party party[PARTIES_MAX];
@@ -92,6 +103,10 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
 void cluster_close(struct cluster *c);
 void party_open(struct cluster *c, int i); /* again, after party_close() */
 void party_close(struct cluster *c, int i);
+
+/* Links are up, and all that are open have answered each other: until then frames are lost. No
+ * frame may be under way. */
+void reachable_wait(struct cluster *c);
 
 /* The byte at `at` of the frame that was made with `seed`. */
 static inline uint8_t frame_byte(uint32_t seed, uint32_t at)

@@ -6,34 +6,34 @@
 
 #include <criterion/criterion.h>
 
-/* A claim is one function that is given the backend; a test of each backend runs it. */
-#define CLAIM(name)                               \
-    static void name(enum backend_index backend); \
-    Test(udp_ipv4, name)                          \
-    {                                             \
-        name(UDP_IPV4);                           \
-    }                                             \
-    Test(udp_ipv6, name)                          \
-    {                                             \
-        name(UDP_IPV6);                           \
-    }                                             \
-    Test(udp_ipv4_multicast, name)                \
-    {                                             \
-        name(UDP_IPV4_MULTICAST);                 \
-    }                                             \
-    Test(udp_ipv6_multicast, name)                \
-    {                                             \
-        name(UDP_IPV6_MULTICAST);                 \
-    }                                             \
-    Test(sim, name)                               \
-    {                                             \
-        name(SIM_COPIES);                         \
-    }                                             \
-    Test(sim_by_reference, name)                  \
-    {                                             \
-        name(SIM_BY_REFERENCE);                   \
-    }                                             \
+/* A claim is one function that is given the backend; a test of each backend runs it. Those of DPDK
+ * have a program of their own. */
+#define RUN(suite, backend, name) \
+    Test(suite, name)             \
+    {                             \
+        name(backend);            \
+    }
+#ifdef HAVE_DPDK
+#define CLAIM(name)                                               \
+    static void name(enum backend_index backend);                 \
+    RUN(memif_ipv4, DPDK_MEMIF_IPV4, name)                        \
+    RUN(memif_ipv6, DPDK_MEMIF_IPV6, name)                        \
+    RUN(af_packet_ipv4, DPDK_AF_PACKET_IPV4, name)                \
+    RUN(af_packet_ipv6, DPDK_AF_PACKET_IPV6, name)                \
+    RUN(af_packet_ipv4_multicast, DPDK_AF_PACKET_MULTICAST, name) \
+    RUN(af_xdp_ipv4, DPDK_AF_XDP_IPV4, name)                      \
     static void name(enum backend_index backend)
+#else
+#define CLAIM(name)                                   \
+    static void name(enum backend_index backend);     \
+    RUN(udp_ipv4, UDP_IPV4, name)                     \
+    RUN(udp_ipv6, UDP_IPV6, name)                     \
+    RUN(udp_ipv4_multicast, UDP_IPV4_MULTICAST, name) \
+    RUN(udp_ipv6_multicast, UDP_IPV6_MULTICAST, name) \
+    RUN(sim, SIM_COPIES, name)                        \
+    RUN(sim_by_reference, SIM_BY_REFERENCE, name)     \
+    static void name(enum backend_index backend)
+#endif
 
 CLAIM(frames_of_every_length_arrive_byte_for_byte)
 {
@@ -80,11 +80,12 @@ CLAIM(a_frame_may_be_as_long_as_was_agreed)
 {
     struct cluster c;
     struct zcb *frame;
+    uint32_t most = backends[backend].frame_bytes_most ? backends[backend].frame_bytes_most : 60000;
 
-    cluster_open(&c, backend, &(struct options){ .frame_bytes_max = 60000, .rx_count = 64 });
-    send_one(&c, 0, frame_make(&c, 0, c.party[1].node_id, 9, 100, 59900, 3));
+    cluster_open(&c, backend, &(struct options){ .frame_bytes_max = most, .rx_count = 64 });
+    send_one(&c, 0, frame_make(&c, 0, c.party[1].node_id, 9, 100, most - 100, 3));
     frame = receive_one(&c, 1);
-    frame_check(frame, c.party[0].node_id, 9, 60000);
+    frame_check(frame, c.party[0].node_id, 9, most);
     zcb_drop(frame, ZCB_HELD_OUT);
     cluster_close(&c);
 }
@@ -396,12 +397,15 @@ CLAIM(closing_with_frames_in_flight_leaks_nothing)
     party_close(&c, 0);
     cr_assert_eq(taken(&c.party[0].tx), 0);
     pump(&c);
-    frame[0] = receive_one(&c, 1); /* what was sent before still arrives, whole */
-    frame_check(frame[0], c.party[0].node_id, 0, 100);
-    zcb_drop(frame[0], ZCB_HELD_OUT);
+    if (!c.backend->forgets) {
+        frame[0] = receive_one(&c, 1); /* what was sent before still arrives, whole */
+        frame_check(frame[0], c.party[0].node_id, 0, 100);
+        zcb_drop(frame[0], ZCB_HELD_OUT);
+    }
     party_close(&c, 1); /* 49 more wait there */
     cr_assert_eq(taken(&c.party[1].rx), 0);
     party_open(&c, 1);
+    reachable_wait(&c);
     send_one(&c, 2, frame_make(&c, 2, c.party[1].node_id, 77, 10, 0, 0));
     frame[0] = receive_one(&c, 1);
     frame_check(frame[0], c.party[2].node_id, 77, 10);

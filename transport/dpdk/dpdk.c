@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dpdk.h"
+#include "eal.h"
+#include "link.h"
+#include "memif.h"
+#include "ports.h"
+#include "why.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_HOPS = 64 };
+
+/* `v6` is what all addresses must be. */
+static int read_address(struct ip_address *ip, const char *text, bool v6)
+{
+    uint8_t bytes[IPV6_BYTES];
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, text, bytes) != 1)
+        return -EINVAL;
+    *ip = ip_address_of(bytes, v6);
+    return 0;
+}
+
+static int add_node(struct dpdk *d, const struct transport_node *node, char *why, size_t why_bytes)
+{
+    struct ip_address ip;
+    if (read_address(&ip, node->address, d->local.v6) != 0)
+        return transport_why(why, why_bytes, -EINVAL,
+                             "dpdk: node %u: %s is no %s address, as the others are", node->node_id,
+                             node->address, d->local.v6 ? "IPv6" : "IPv4");
+    int index = peer_map_add(&d->peers, &ip, node->port);
+    if (index < 0)
+        return transport_why(why, why_bytes, index,
+                             "dpdk: node %u: another node has %s too: a port tells nodes by their "
+                             "IP addresses",
+                             node->node_id, node->address);
+    d->node_id[index] = node->node_id;
+    d->node_count = index + 1;
+    return 0;
+}
+
+static int add_nodes(struct dpdk *d, const struct transport_config *config, char *why,
+                     size_t why_bytes)
+{
+    peer_map_init(&d->peers);
+    d->local.v6 = config->node_count > 0 && strchr(config->nodes[0].address, ':');
+    d->self = PEER_NONE;
+    for (int i = 0; i < config->node_count; i++) {
+        int failed = add_node(d, &config->nodes[i], why, why_bytes);
+        if (failed)
+            return failed;
+        if (config->nodes[i].node_id == config->node_id)
+            d->self = (uint8_t)i;
+        else
+            d->all.peer[d->all.count++] = (uint8_t)i;
+    }
+    d->ring = d->all;
+    if (d->self == PEER_NONE)
+        return transport_why(why, why_bytes, -EINVAL,
+                             "dpdk: this node is %u and the list of nodes has no such id: add it",
+                             config->node_id);
+    return 0;
+}
+
+/* Sums are made where they can find damage: not between processes that share memory. */
+static enum packet_checksum checksum_kind(const struct dpdk *d)
+{
+    if (d->port_count > 0 && d->port[0].sums)
+        return PACKET_CHECKSUM_PSEUDO;
+    bool memory = d->port_count == 0 || d->port[0].kind == DPDK_MEMIF;
+    return memory && !d->local.v6 ? PACKET_CHECKSUM_NONE : PACKET_CHECKSUM_FULL;
+}
+
+static int init_local(struct dpdk *d, const struct transport_config *config, char *why,
+                      size_t why_bytes)
+{
+    const struct transport_dpdk *words = config->backend;
+    struct packet_local *l = &d->local;
+    l->ip = d->peers.item[d->self].ip;
+    l->mac = d->port_count > 0 ? d->port[0].mac : (struct mac){ { 2 } };
+    l->port = config->nodes[d->self].port;
+    l->vlan_id = words->vlan_id;
+    l->checksum = checksum_kind(d);
+    l->zero_checksum = l->checksum == PACKET_CHECKSUM_NONE;
+    l->peers = &d->peers;
+    bool mesh = strcmp(words->port, "memif") == 0;
+    if (config->multicast && !mesh) {
+        if (read_address(&l->group, config->multicast, l->v6) != 0)
+            return transport_why(why, why_bytes, -EINVAL,
+                                 "dpdk: multicast group %s is of another family than the nodes",
+                                 config->multicast);
+        l->group_port = config->multicast_port;
+    }
+    int failed = packet_local_init(l);
+    if (failed)
+        return transport_why(why, why_bytes, failed,
+                             "dpdk: node %u: address, port or VLAN cannot be a machine's",
+                             config->node_id);
+    return 0;
+}
+
+static int init_templates(struct dpdk *d, const struct transport_config *config, char *why,
+                          size_t why_bytes)
+{
+    const struct transport_dpdk *words = config->backend;
+    struct packet_route route = { .mac = { { 2 } }, /* until it is known */
+                                  .hops = DEFAULT_HOPS,
+                                  .dscp = words->dscp,
+                                  .priority = words->vlan_priority };
+    int failed = 0;
+    for (int i = 0; i < d->all.count && !failed; i++) {
+        uint8_t peer = d->all.peer[i];
+        route.ip = d->peers.item[peer].ip;
+        route.port = d->peers.item[peer].port;
+        failed = packet_template_init(&d->to[peer], &d->local, &route);
+    }
+    route.ip = d->local.group;
+    route.port = d->local.group_port;
+    route.hops = config->multicast_ttl;
+    if (d->local.has_group && !failed)
+        failed = packet_template_init(&d->to_group, &d->local, &route);
+    if (failed)
+        return transport_why(why, why_bytes, failed,
+                             "dpdk: no packets can be made for these nodes: look at ports, "
+                             "dpdk.dscp (0 to 63), dpdk.vlan_priority (0 to 7) and ttl");
+    return 0;
+}
+
+static int check_frames(const struct dpdk *d, const struct transport_config *config, char *why,
+                        size_t why_bytes)
+{
+    uint32_t most = UINT16_MAX - RTE_PKTMBUF_HEADROOM - 3 * CACHE_LINE_BYTES;
+    if (config->frame_bytes_max == 0 || config->frame_bytes_max > most)
+        return transport_why(why, why_bytes, -EMSGSIZE,
+                             "dpdk: a packet carries 1 to %u bytes and frames are to be %u: set "
+                             "netmtu to the MTU of the slowest link, 1500 or 9000 as a rule",
+                             most, config->frame_bytes_max);
+    if (config->rx_pool->slot_bytes < config->frame_bytes_max ||
+        config->rx_pool->stride_bytes - config->rx_pool->slot_bytes < d->head_bytes)
+        return transport_why(why, why_bytes, -EINVAL,
+                             "dpdk: receive slots have %u bytes and %u in front of them, packets "
+                             "take %u and %u",
+                             config->rx_pool->slot_bytes,
+                             config->rx_pool->stride_bytes - config->rx_pool->slot_bytes,
+                             config->frame_bytes_max, d->head_bytes);
+    return 0;
+}
+
+/* A port that takes one piece only needs room for all of a frame. */
+static int make_pools(struct dpdk *d, char *why, size_t why_bytes)
+{
+    static uint32_t serial;
+    char name[2][32];
+    bool linear = d->port_count > 0 && !d->port[0].scatters;
+    uint32_t room = RTE_PKTMBUF_HEADROOM + PACKET_HEAD_ROOM +
+                    (linear ? (uint32_t)max_u64(d->frame_bytes_max, ZCB_HEAD_BYTES_MAX)
+                            : (uint32_t)ZCB_HEAD_BYTES_MAX);
+    snprintf(name[0], sizeof(name[0]), "heads-%u", serial);
+    snprintf(name[1], sizeof(name[1]), "segments-%u", serial++);
+    d->heads = rte_pktmbuf_pool_create_by_ops(name[0], DPDK_TX_HEADS, 0, 0, (uint16_t)room,
+                                              SOCKET_ID_ANY, "ring_sp_sc");
+    d->segments = rte_pktmbuf_pool_create_by_ops(name[1], DPDK_TX_SEGMENTS, 0, 0, 0, SOCKET_ID_ANY,
+                                                 "ring_sp_sc");
+    if (!d->heads || !d->segments || dpdk_loans_create(&d->loans, DPDK_LOANS) != 0)
+        return transport_why(why, why_bytes, -ENOMEM,
+                             "dpdk: no memory for what is sent: raise dpdk.memory, or lower "
+                             "totem.netmtu");
+    return 0;
+}
+
+static uint32_t head_bytes_of(const struct dpdk *d, const struct transport_dpdk *words)
+{
+    return 14 + (words->vlan_id ? 4u : 0u) + (d->local.v6 ? 40u : 20u) + 8;
+}
+
+static int set_up(struct dpdk *d, const struct transport_config *config, char *why,
+                  size_t why_bytes)
+{
+    const struct transport_dpdk *words = config->backend;
+    int failed = memif_init();
+    if (failed)
+        return transport_why(why, why_bytes, failed,
+                             "dpdk: this kernel has no membarrier(): use Linux 4.14 or newer");
+    failed = dpdk_eal_start(words, why, why_bytes);
+    if (!failed)
+        failed = add_nodes(d, config, why, why_bytes);
+    if (failed)
+        return failed;
+    d->head_bytes = head_bytes_of(d, words);
+    failed = check_frames(d, config, why, why_bytes);
+    if (failed)
+        return failed;
+    failed = dpdk_slots_create(&d->slots, config->rx_pool, config->rx_reserve, d->head_bytes);
+    if (failed)
+        return transport_why(why, why_bytes, failed,
+                             "dpdk: no memory for %u receive buffers' headers: raise dpdk.memory",
+                             config->rx_pool->count);
+    failed = dpdk_ports_open(d, config, why, why_bytes);
+    if (!failed)
+        failed = make_pools(d, why, why_bytes);
+    if (!failed)
+        failed = init_local(d, config, why, why_bytes);
+    return failed ? failed : init_templates(d, config, why, why_bytes);
+}
+
+static void dpdk_close(struct transport *tp)
+{
+    struct dpdk *d = dpdk_of(tp);
+    if (d->port_count > 0)
+        dpdk_link_close(d);
+    dpdk_ports_close(d);
+    if (d->loans.all)
+        dpdk_loans_destroy(&d->loans);
+    rte_mempool_free(d->heads);
+    rte_mempool_free(d->segments);
+    if (d->slots.mempool)
+        dpdk_slots_destroy(&d->slots);
+    free(d);
+}
+
+static int dpdk_open(struct transport **out, const struct transport_config *config, char *why,
+                     size_t why_bytes)
+{
+    struct dpdk *d = aligned_alloc(CACHE_LINE_BYTES, align_up(sizeof(*d), CACHE_LINE_BYTES));
+    if (!d)
+        return transport_why(why, why_bytes, -ENOMEM, "dpdk: no memory for %zu bytes of state",
+                             sizeof(*d));
+    memset(d, 0, sizeof(*d));
+    d->base.ops = &transport_dpdk;
+    d->sleep_fd = -1;
+    d->rx_pool = config->rx_pool;
+    d->frame_bytes_max = config->frame_bytes_max;
+    int failed = set_up(d, config, why, why_bytes);
+    if (failed) {
+        dpdk_close(&d->base);
+        return failed;
+    }
+    dpdk_link_init(d);
+    dpdk_link_chores(d);
+    *out = &d->base;
+    return 0;
+}
+
+static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
+{
+    const struct dpdk *d = (const void *)tp;
+    *caps = (struct transport_caps){
+        .frame_bytes_max = d->frame_bytes_max,
+        .burst_max = TRANSPORT_BURST,
+        .multicast = d->local.has_group,
+        .sleep_fd = d->sleep_fd,
+    };
+}
+
+static void dpdk_members(struct transport *tp, const uint32_t *nodes, int count)
+{
+    struct dpdk *d = dpdk_of(tp);
+    d->ring.count = 0;
+    for (int i = 0; i < count && d->ring.count < NODE_COUNT_MAX; i++)
+        for (int k = 0; k < d->all.count; k++)
+            if (d->node_id[d->all.peer[k]] == nodes[i])
+                d->ring.peer[d->ring.count++] = d->all.peer[k];
+}
+
+/* Called every turn, so it is here that what is due is done. */
+int dpdk_tx_reap(struct transport *tp)
+{
+    struct dpdk *d = dpdk_of(tp);
+    uint64_t before = d->loans.returned;
+    dpdk_link_chores(d);
+    for (int i = 0; i < d->port_count; i++)
+        if (d->port[i].pending_count > 0)
+            dpdk_port_flush(&d->port[i]);
+    return (int)(d->loans.returned - before);
+}
+
+static const struct transport_stats *dpdk_stats(const struct transport *tp)
+{
+    const struct dpdk *d = (const void *)tp;
+    return &d->stats;
+}
+
+const struct transport_ops transport_dpdk = {
+    .name = "dpdk",
+    .rx_headroom_bytes = 2 * CACHE_LINE_BYTES,
+    .open = dpdk_open,
+    .query = dpdk_query,
+    .tx_burst = dpdk_tx_burst,
+    .rx_burst = dpdk_rx_burst,
+    .members = dpdk_members,
+    .tx_reap = dpdk_tx_reap,
+    .stats = dpdk_stats,
+    .close = dpdk_close,
+};

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "eal.h"
+#include "rte.h"
+#include "why.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORDS_MAX = 64, WORD_BYTES = 256, SAID_BYTES = 200, HUGE_PAGE_MB = 2 };
+
+/* EAL is a process-wide thing, and so is what we know of it. */
+static struct {
+    bool started;
+    char said[SAID_BYTES];
+    char text[WORDS_MAX * WORD_BYTES];
+    char *word[WORDS_MAX];
+    int count;
+} eal;
+
+const char *dpdk_eal_said(void)
+{
+    return eal.said;
+}
+
+void dpdk_eal_forget(void)
+{
+    eal.said[0] = 0;
+}
+
+/* Keep the last line. Threads of EAL may write at the same time: a mixed line harms nobody. */
+static ssize_t log_write(void *cookie, const char *text, size_t bytes)
+{
+    size_t kept = bytes < SAID_BYTES - 1 ? bytes : SAID_BYTES - 1;
+    (void)cookie;
+    while (kept > 0 && (text[kept - 1] == '\n' || text[kept - 1] == ' '))
+        kept--;
+    if (kept > 0) {
+        memcpy(eal.said, text, kept);
+        eal.said[kept] = 0;
+    }
+    return (ssize_t)bytes;
+}
+
+/* L3 */
+static void catch_log(void)
+{
+    FILE *log = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = log_write });
+    if (!log)
+        return;
+    setvbuf(log, NULL, _IOLBF, 0);
+    (void)rte_openlog_stream(log);
+    rte_log_set_global_level(RTE_LOG_WARNING);
+}
+
+__attribute__((format(printf, 1, 2))) static bool add_word(const char *format, ...)
+{
+    char *word = eal.text + (size_t)eal.count * WORD_BYTES;
+    va_list values;
+    if (eal.count == WORDS_MAX - 1)
+        return false;
+    va_start(values, format);
+    int bytes = vsnprintf(word, WORD_BYTES, format, values);
+    va_end(values);
+    eal.word[eal.count++] = word;
+    return bytes < WORD_BYTES;
+}
+
+static bool add_words(const char *text)
+{
+    bool fits = true;
+    for (const char *at = text; *at;) {
+        size_t bytes = strcspn(at, " \t");
+        if (bytes > 0)
+            fits = add_word("%.*s", (int)bytes, at) && fits;
+        at += bytes;
+        at += strspn(at, " \t");
+    }
+    return fits;
+}
+
+static uint32_t free_huge_pages(void)
+{
+    uint32_t pages = 0;
+    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%u", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages;
+}
+
+static bool is_pci(const char *port)
+{
+    unsigned domain, bus, device, function;
+    return sscanf(port, "%x:%x:%x.%x", &domain, &bus, &device, &function) == 4;
+}
+
+static int first_cpu(const cpu_set_t *set)
+{
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET((size_t)cpu, set))
+            return cpu;
+    return 0;
+}
+
+/* L2 */
+static bool make_words(const struct transport_dpdk *config, const cpu_set_t *affinity)
+{
+    bool huge = config->hugepages && free_huge_pages() * HUGE_PAGE_MB >= config->memory_mb;
+    eal.count = 0;
+    bool fits = add_word("synchrotron") && add_word("--no-telemetry") &&
+                add_word("--iova-mode=va") && add_word("-l") &&
+                add_word("%d", first_cpu(affinity)) && add_word("-m") &&
+                add_word("%u", config->memory_mb);
+    fits = fits && (huge ? add_word("--in-memory") : add_words("--no-huge --no-shconf"));
+    fits = fits && (is_pci(config->port) ? add_word("-a") && add_word("%s", config->port)
+                                         : add_word("--no-pci"));
+    return fits && add_words(config->eal);
+}
+
+static int start_failed(char *why, size_t why_bytes)
+{
+    int error = rte_errno ? -rte_errno : -EINVAL;
+    return transport_why(why, why_bytes, error,
+                         "dpdk: EAL does not start: %s (%s): it takes dpdk.memory, dpdk.eal and "
+                         "the port; to see more: dpdk { eal: --log-level=debug }",
+                         eal.said[0] ? eal.said : "no reason given", strerror(-error));
+}
+
+int dpdk_eal_start(const struct transport_dpdk *config, char *why, size_t why_bytes)
+{
+    cpu_set_t affinity;
+    if (eal.started)
+        return 0;
+    (void)pthread_getaffinity_np(pthread_self(), sizeof(affinity), &affinity);
+    if (!make_words(config, &affinity))
+        return transport_why(why, why_bytes, -E2BIG, "dpdk: dpdk.eal is too long: %.60s...",
+                             config->eal);
+    catch_log();
+    /* EAL keeps the array, and moves its words about. */
+    int used = rte_eal_init(eal.count, eal.word);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof(affinity), &affinity); /* L1 */
+    if (used < 0)
+        return start_failed(why, why_bytes);
+    eal.started = true;
+    return 0;
+}

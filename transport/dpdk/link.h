@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TRANSPORT_DPDK_LINK_H
+#define TRANSPORT_DPDK_LINK_H
+
+/*
+ * link.h - what a link needs besides frames: answers to neighbours, questions for those whose MAC
+ * is not known, group reports, and whether it is up.
+ *
+ * Knows:      when to ask again.
+ * Invariants: K1  a peer is asked for while its MAC is not known, less and less often
+ *             K2  while all links are up and all MACs known, looking at the clock is all the work
+ *             K3  queries for our group are answered within the time they give, and once for all
+ *                 that came meanwhile
+ * Thread:     poll core
+ */
+
+#include "dpdk.h"
+
+void dpdk_link_init(struct dpdk *d);
+
+/* A sound frame of `peer` came from `mac`. */
+void dpdk_link_heard(struct dpdk *d, uint8_t peer, const struct mac *mac);
+
+/* A packet that was no frame. */
+void dpdk_link_control(struct dpdk *d, struct dpdk_port *port, enum packet_verdict verdict,
+                       const struct packet_view *view);
+
+/* What is due. */
+void dpdk_link_chores(struct dpdk *d);
+
+/* Leave the group, so that the switch need not find out. */
+void dpdk_link_close(struct dpdk *d);
+
+#endif

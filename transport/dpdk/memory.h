@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TRANSPORT_DPDK_MEMORY_H
+#define TRANSPORT_DPDK_MEMORY_H
+
+/*
+ * memory.h - mbufs over memory that is not DPDK's: received frames in the slots of a zcb pool, sent
+ * payload where clients put it.
+ *
+ * A receive mbuf is pinned to one slot for life: its buffer begins so that a packet's payload lies
+ * at the slot's beginning, where T2 wants it. The mempool it is taken from has no list of its own,
+ * it asks the zcb pool: a slot that a client still reads cannot be had, and a slot nobody holds is
+ * a free mbuf. So no frame is ever freed twice, or to the wrong owner.
+ *
+ * Invariants: B1  an mbuf of the receive pool that a driver has is a frame held by
+ *                 ZCB_HELD_TRANSPORT, and the other way round
+ *             B2  the zcb pool keeps `reserve` free frames whatever arrives
+ *             B3  a frame that is sent by reference is held once by ZCB_HELD_TRANSPORT, from
+ *                 dpdk_loan_take() until the last segment that points into it is freed
+ * Thread:     create and destroy: control thread. All others: the one that polls.
+ */
+
+#include "rte.h"
+#include "zcb.h"
+
+struct dpdk_slots {
+    struct rte_mempool *mempool;
+    struct zcb_pool *frames;
+    struct rte_mbuf **mbuf; /* by slot */
+    uint32_t reserve, made;
+    bool ready;       /* all mbufs are made: from now on they come and go as frames do */
+    uint64_t refused; /* how often a driver wanted more than there was */
+    struct rte_mbuf_ext_shared_info shared; /* no driver ever frees a slot's memory */
+};
+
+/**
+ * Shapes:  head_bytes, of what a card writes before the payload, is at most the pool's headroom
+ * Errors:  -errno
+ */
+int dpdk_slots_create(struct dpdk_slots *slots, struct zcb_pool *frames, uint32_t reserve,
+                      uint32_t head_bytes);
+void dpdk_slots_destroy(struct dpdk_slots *slots);
+
+/* The frame an mbuf is pinned to. */
+static inline struct zcb *dpdk_slots_frame(struct rte_mbuf *m)
+{
+    return *(struct zcb **)rte_mbuf_to_priv(m);
+}
+
+/* Payload of one frame on its way out, in as many segments as it takes. */
+struct dpdk_loan {
+    struct rte_mbuf_ext_shared_info shared;
+    struct dpdk_loans *loans;
+    struct zcb *frame;
+    struct dpdk_loan *next; /* on the free list */
+};
+
+struct dpdk_loans {
+    struct dpdk_loan *all, *free;
+    uint32_t count, free_count;
+    uint64_t returned; /* so far */
+};
+
+int dpdk_loans_create(struct dpdk_loans *loans, uint32_t count); /* -ENOMEM */
+void dpdk_loans_destroy(struct dpdk_loans *loans);
+
+/* Takes the caller's ZCB_HELD_OUT. NULL: none is free. */
+struct dpdk_loan *dpdk_loan_take(struct dpdk_loans *loans, struct zcb *frame);
+/* The caller has attached all segments it wants to. */
+void dpdk_loan_sealed(struct dpdk_loan *loan);
+
+#endif

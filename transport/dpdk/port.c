@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "port.h"
+#include "eal.h"
+#include "memif.h"
+#include "why.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    FD_MOST = 4096,
+    FAMILY_XDP = 44,
+    XDP_TRIES = 20,
+    XDP_WAIT_US = 100 * 1000,
+    XDP_BEFORE = 256, /* of each buffer, the kernel's */
+    PAGE_BYTES = 4096,
+    INBOX_PACKETS = 4 * DPDK_DESCRIPTORS,
+    HANDSHAKE_LOOKS = 100, /* at a link that does not come up */
+};
+
+static bool is_socket_of(int fd, int family)
+{
+    int domain;
+    socklen_t bytes = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == family;
+}
+
+/* The descriptors of this process that are sockets of one family. */
+static int sockets_of(int family, int *fd, int most)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory)) && count < most) {
+        int n = atoi(entry->d_name);
+        if (n > 2 && is_socket_of(n, family))
+            fd[count++] = n;
+    }
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+static bool is_among(int fd, const int *list, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i] == fd)
+            return true;
+    return false;
+}
+
+/* These drivers have a socket that polls, and no call that names it: it is the one that was not
+ * there before. */
+static int socket_family(enum dpdk_kind kind)
+{
+    return kind == DPDK_AF_PACKET ? AF_PACKET : kind == DPDK_AF_XDP ? FAMILY_XDP : -1;
+}
+
+static int new_socket(int family, const int *before, int before_count)
+{
+    int now[FD_MOST];
+    int count = sockets_of(family, now, FD_MOST);
+    for (int i = count - 1; i >= 0; i--)
+        if (!is_among(now[i], before, before_count))
+            return now[i];
+    return -1;
+}
+
+static int refused(const struct dpdk_port_config *config, int error, const char *what,
+                   const char *mend, char *why, size_t why_bytes)
+{
+    const char *said = dpdk_eal_said();
+    return transport_why(why, why_bytes, error, "dpdk: port %s: %s: %s%s%s%s: %s", config->name,
+                         what, strerror(-error), said[0] ? " (" : "", said, said[0] ? ")" : "",
+                         mend);
+}
+
+static const char *const make_mend[] = {
+    [DPDK_MEMIF] = "other nodes' sockets must be in the same dpdk.memif_dir",
+    [DPDK_AF_PACKET] = "it takes root or CAP_NET_RAW, and an interface that `ip link` lists",
+    [DPDK_AF_XDP] = "it takes root, an interface that `ip link` lists, and an MTU up to 3498",
+    [DPDK_PCI] = "bind the device with `dpdk-devbind.py -b vfio-pci ADDRESS`",
+    [DPDK_VDEV] = "see the driver's arguments in DPDK's guide",
+};
+
+static int make_device(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
+                       size_t why_bytes)
+{
+    dpdk_eal_forget();
+    int failed = config->kind == DPDK_PCI ? 0 : rte_vdev_init(config->name, config->arguments);
+    if (failed)
+        return refused(config, failed, "no such port can be made", make_mend[config->kind], why,
+                       why_bytes);
+    failed = rte_eth_dev_get_port_by_name(config->name, &port->id);
+    if (failed)
+        return refused(config, failed, "there is no such device", make_mend[config->kind], why,
+                       why_bytes);
+    return 0;
+}
+
+static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *config,
+                         const struct rte_eth_dev_info *info)
+{
+    uint16_t rx = DPDK_DESCRIPTORS, tx = DPDK_DESCRIPTORS;
+    struct rte_eth_conf conf = { .rxmode.mq_mode = RTE_ETH_MQ_RX_NONE };
+    port->scatters = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    port->sums = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+    conf.txmode.offloads =
+        info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+    conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    if (config->kind == DPDK_PCI)
+        conf.rxmode.mtu = config->mtu;
+    int failed = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    if (!failed)
+        failed = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
+    if (!failed)
+        failed = rte_eth_rx_queue_setup(port->id, 0, rx, SOCKET_ID_ANY, NULL,
+                                        port->own_memory ? port->inbox : config->frames);
+    if (!failed)
+        failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, NULL);
+    return failed;
+}
+
+static void unmap_inbox(struct rte_mempool_memhdr *memory, void *arg)
+{
+    (void)arg;
+    munmap(memory->addr, memory->len);
+}
+
+/* Each buffer in a page of its own: pages of 4 KiB do not follow one another, and the kernel drops
+ * without a word what lies across two of them. */
+static bool fill_inbox(struct rte_mempool *inbox)
+{
+    size_t bytes = (size_t)INBOX_PACKETS * PAGE_BYTES;
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (pages == MAP_FAILED)
+        return false;
+    int packets = rte_mempool_populate_iova(inbox, pages, (rte_iova_t)(uintptr_t)pages, bytes,
+                                            unmap_inbox, NULL);
+    if (packets <= 0)
+        munmap(pages, bytes); /* else it is the pool's */
+    return packets == INBOX_PACKETS;
+}
+
+/* Memory of the driver's, in one piece with its mbufs: nobody but it and us ever sees it. */
+static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *config)
+{
+    uint32_t object =
+        PAGE_BYTES - RTE_ALIGN_CEIL(sizeof(struct rte_mempool_objhdr), RTE_MEMPOOL_ALIGN);
+    struct rte_pktmbuf_pool_private about = {
+        .mbuf_data_room_size = (uint16_t)(object - sizeof(struct rte_mbuf)),
+    };
+    char name[32];
+    if (RTE_PKTMBUF_HEADROOM + XDP_BEFORE + config->packet_bytes_max > about.mbuf_data_room_size)
+        return -EMSGSIZE;
+    snprintf(name, sizeof(name), "inbox-%u", port->id);
+    port->inbox = rte_mempool_create_empty(name, INBOX_PACKETS, object, 0, sizeof(about),
+                                           SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_SPREAD);
+    if (!port->inbox)
+        return -ENOMEM;
+    rte_pktmbuf_pool_init(port->inbox, &about);
+    if (!fill_inbox(port->inbox))
+        return -ENOMEM;
+    rte_mempool_obj_iter(port->inbox, rte_pktmbuf_init, NULL);
+    return 0;
+}
+
+/* memif's client finds nobody at first: dpdk_port_look() tries again. */
+static void start(void *arg)
+{
+    struct dpdk_port *port = arg;
+    port->started = rte_eth_dev_start(port->id) == 0;
+}
+
+/* M3 of memif.h */
+static void control(struct dpdk_port *port, memif_fn fn)
+{
+    if (port->kind == DPDK_MEMIF)
+        memif_call(fn, port);
+    else
+        fn(port);
+}
+
+static int start_first(struct dpdk_port *port)
+{
+    control(port, start);
+    return port->started || port->client ? 0 : -EIO;
+}
+
+static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
+                  size_t why_bytes)
+{
+    struct rte_eth_dev_info info;
+    struct rte_ether_addr mac;
+    int failed = rte_eth_dev_info_get(port->id, &info);
+    if (!failed && port->own_memory)
+        failed = make_inbox(port, config);
+    if (!failed)
+        failed = set_up_queues(port, config, &info);
+    if (!failed)
+        failed = rte_eth_macaddr_get(port->id, &mac);
+    if (!failed)
+        failed = start_first(port);
+    if (failed)
+        return refused(config, failed, "it cannot be set up",
+                       "lower totem.netmtu, or raise dpdk.memory", why, why_bytes);
+    memcpy(&port->mac, &mac, sizeof(port->mac));
+    return 0;
+}
+
+static int open_once(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
+                     size_t why_bytes)
+{
+    int failed = make_device(port, config, why, why_bytes);
+    if (failed)
+        return failed;
+    failed = set_up(port, config, why, why_bytes);
+    if (failed)
+        dpdk_port_close(port);
+    /* The kernel lets go of an AF_XDP socket's queue some time after its process has ended. */
+    return failed && config->kind == DPDK_AF_XDP ? -EBUSY : failed;
+}
+
+int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
+                   size_t why_bytes)
+{
+    int before[FD_MOST];
+    int family = socket_family(config->kind);
+    int before_count = family < 0 ? 0 : sockets_of(family, before, FD_MOST);
+    *port = (struct dpdk_port){ .kind = config->kind,
+                                .one_peer = config->kind == DPDK_MEMIF,
+                                .client = config->client,
+                                .own_memory = config->kind == DPDK_AF_XDP,
+                                .fd = -1 };
+    snprintf(port->name, sizeof(port->name), "%s", config->name);
+    int failed = open_once(port, config, why, why_bytes);
+    for (int i = 0; failed == -EBUSY && i < XDP_TRIES; i++) {
+        usleep(XDP_WAIT_US);
+        failed = open_once(port, config, why, why_bytes);
+    }
+    if (failed)
+        return failed;
+    if (family >= 0)
+        port->fd = new_socket(family, before, before_count);
+    (void)dpdk_port_look(port);
+    return 0;
+}
+
+static void drop_pending(struct dpdk_port *port)
+{
+    rte_pktmbuf_free_bulk(port->pending + port->pending_first, port->pending_count);
+    port->dropped += port->pending_count;
+    port->pending_count = port->pending_first = 0;
+}
+
+static void end(void *arg)
+{
+    struct dpdk_port *port = arg;
+    if (port->started)
+        (void)rte_eth_dev_stop(port->id);
+    port->started = false;
+    (void)rte_eth_dev_close(port->id);
+    if (port->kind != DPDK_PCI)
+        (void)rte_vdev_uninit(port->name);
+}
+
+void dpdk_port_close(struct dpdk_port *port)
+{
+    drop_pending(port);
+    control(port, end); /* behind a new beginning that is under way */
+    if (port->fd >= 0 && is_socket_of(port->fd, socket_family(port->kind)))
+        close(port->fd); /* af_xdp leaves it open, and bound to the queue */
+    rte_mempool_free(port->inbox);
+    port->inbox = NULL;
+}
+
+static bool link_is_up(const struct dpdk_port *port)
+{
+    struct rte_eth_link link = { 0 };
+    if (!port->started || rte_eth_link_get_nowait(port->id, &link) != 0)
+        return false;
+    return link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void begin_anew(void *arg)
+{
+    struct dpdk_port *port = arg;
+    bool begun;
+    (void)rte_eth_dev_stop(port->id); /* one that is not started says so, and that is all */
+    begun = rte_eth_dev_start(port->id) == 0;
+    atomic_store_explicit(&port->again, begun ? DPDK_BEGUN : DPDK_NOBODY_THERE,
+                          memory_order_release);
+}
+
+/* A client that never found its server looks for it again, one that lost it begins anew; one that
+ * has found it needs a moment for the handshake, which another beginning would only break off. */
+static void memif_again(struct dpdk_port *port, bool lost)
+{
+    if (!port->client || (port->started && !lost && ++port->handshake_looks < HANDSHAKE_LOOKS))
+        return;
+    port->started = false; /* no burst from now on */
+    port->handshake_looks = 0;
+    atomic_store_explicit(&port->again, DPDK_BEGINS, memory_order_relaxed);
+    if (memif_post(begin_anew, port) != 0)
+        atomic_store_explicit(&port->again, DPDK_NOBODY_THERE, memory_order_relaxed);
+}
+
+/* False: a new beginning is under way. */
+static bool settled(struct dpdk_port *port)
+{
+    int again = atomic_load_explicit(&port->again, memory_order_acquire);
+    if (again == DPDK_SETTLED)
+        return true;
+    if (again == DPDK_BEGINS)
+        return false;
+    port->started = again == DPDK_BEGUN;
+    atomic_store_explicit(&port->again, DPDK_SETTLED, memory_order_relaxed);
+    return true;
+}
+
+bool dpdk_port_look(struct dpdk_port *port)
+{
+    bool was_up = port->up;
+    if (!settled(port))
+        return false;
+    port->up = link_is_up(port);
+    if (!port->up)
+        drop_pending(port);
+    if (!port->up && port->kind == DPDK_MEMIF)
+        memif_again(port, was_up);
+    return port->up;
+}
+
+uint16_t dpdk_port_rx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count)
+{
+    if (!port->started)
+        return 0;
+    if (port->kind != DPDK_MEMIF)
+        return rte_eth_rx_burst(port->id, 0, mbufs, count);
+    memif_burst_begin();
+    uint16_t got = rte_eth_rx_burst(port->id, 0, mbufs, count);
+    memif_burst_end();
+    return got;
+}
+
+static uint16_t tx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count)
+{
+    if (!port->started)
+        return 0;
+    if (port->kind != DPDK_MEMIF)
+        return rte_eth_tx_burst(port->id, 0, mbufs, count);
+    memif_burst_begin();
+    uint16_t sent = rte_eth_tx_burst(port->id, 0, mbufs, count);
+    memif_burst_end();
+    return sent;
+}
+
+void dpdk_port_flush(struct dpdk_port *port)
+{
+    while (port->pending_count > 0) {
+        uint16_t sent = tx(port, port->pending + port->pending_first, port->pending_count);
+        port->pending_first += sent;
+        port->pending_count -= sent;
+        if (sent == 0)
+            break;
+    }
+    if (port->pending_count > 0)
+        memmove(port->pending, port->pending + port->pending_first,
+                port->pending_count * sizeof(port->pending[0]));
+    port->pending_first = 0;
+}

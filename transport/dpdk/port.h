@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TRANSPORT_DPDK_PORT_H
+#define TRANSPORT_DPDK_PORT_H
+
+/*
+ * port.h - one ethdev port: made, configured, started, and what it can and cannot do.
+ *
+ * Knows:      drivers by name and their peculiarities.
+ * Knows not:  what packets say, nodes.
+ * Thread:     open and close: control thread. All others: poll core.
+ */
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "headers.h"
+#include "rte.h"
+#include "transport.h"
+
+enum {
+    DPDK_PORTS_MAX = NODE_COUNT_MAX,
+    DPDK_DESCRIPTORS = 1024,
+    DPDK_PENDING_MAX = 256, /* packets that wait for room in a port */
+};
+
+enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
+
+struct dpdk_port_config {
+    enum dpdk_kind kind;
+    bool client;                /* memif */
+    char name[DPDK_PORT_BYTES]; /* EAL's, or a PCI address */
+    char arguments[DPDK_PORT_BYTES];
+    struct rte_mempool *frames; /* to receive into */
+    uint32_t packet_bytes_max;
+    uint32_t mtu; /* of IP */
+};
+
+/* Of a memif client that begins anew, in another thread. */
+enum dpdk_again { DPDK_SETTLED, DPDK_BEGINS, DPDK_BEGUN, DPDK_NOBODY_THERE };
+
+struct dpdk_port {
+    uint16_t id;
+    enum dpdk_kind kind;
+    char name[DPDK_PORT_BYTES];
+    bool started;
+    bool up;     /* as last seen */
+    bool client; /* memif: it is we who connect */
+    uint16_t handshake_looks;
+    _Atomic int again; /* memif: enum dpdk_again */
+    bool scatters;     /* takes packets in pieces */
+    bool one_peer;     /* a link with one node behind it */
+    bool own_memory;   /* receives into `inbox`, not into the arena */
+    bool sums;         /* puts UDP checksums in */
+    int fd;            /* readable while packets wait; -1 */
+    struct rte_mempool *inbox;
+    struct mac mac;
+    uint16_t pending_count, pending_first;
+    uint64_t dropped; /* D3 */
+    struct rte_mbuf *pending[DPDK_PENDING_MAX];
+};
+
+/* Errors: -errno, and `why` is one line: cause, and what to do */
+int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
+                   size_t why_bytes);
+void dpdk_port_close(struct dpdk_port *port);
+
+/* Look at the link, and for memif try to make it. */
+bool dpdk_port_look(struct dpdk_port *port);
+
+/* Packets to and from the driver. */
+uint16_t dpdk_port_rx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count);
+/* Offer what is pending. Link down: it is dropped. */
+void dpdk_port_flush(struct dpdk_port *port);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ports.h"
+#include "why.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MEMIF_RING_LOG2 = 10,
+    PACKET_RING_BYTES = 4 << 20, /* of the kernel's rings for packet sockets, about */
+    PAGE_BYTES = 4096,
+    PACKET_BEFORE = 66, /* the kernel's own, in front of each packet there */
+    PACKET_ALIGN = 16,
+};
+
+static const char *after(const char *text, const char *prefix)
+{
+    size_t bytes = strlen(prefix);
+    return strncmp(text, prefix, bytes) == 0 ? text + bytes : NULL;
+}
+
+/* EAL's names are process-wide, and not free again at once. */
+static uint32_t serial(void)
+{
+    static uint32_t last;
+    return last++;
+}
+
+/* The fewest packets that fill whole pages: the driver takes blocks to have no gap at their end. */
+static uint32_t packets_of_a_block(uint32_t bytes)
+{
+    uint32_t packets = PAGE_BYTES;
+    while (packets > 1 && bytes * (packets / 2) % PAGE_BYTES == 0)
+        packets /= 2;
+    return packets;
+}
+
+/* A driver refuses when what it takes for the room of a packet exceeds ours: so no rounding up. */
+static void af_packet(struct dpdk_port_config *pc, const char *interface)
+{
+    uint32_t bytes = (uint32_t)align_up(pc->packet_bytes_max + PACKET_BEFORE, PACKET_ALIGN);
+    uint32_t packets = packets_of_a_block(bytes);
+    uint32_t blocks = (PACKET_RING_BYTES + bytes * packets - 1) / (bytes * packets);
+    pc->kind = DPDK_AF_PACKET;
+    snprintf(pc->name, sizeof(pc->name), "net_af_packet_%u", serial());
+    snprintf(pc->arguments, sizeof(pc->arguments),
+             "iface=%s,framesz=%u,blocksz=%u,framecnt=%u,qpairs=1,qdisc_bypass=1", interface, bytes,
+             bytes * packets, blocks * packets);
+}
+
+static void af_xdp(struct dpdk_port_config *pc, const char *interface)
+{
+    pc->kind = DPDK_AF_XDP;
+    snprintf(pc->name, sizeof(pc->name), "net_af_xdp_%u", serial());
+    snprintf(pc->arguments, sizeof(pc->arguments),
+             "iface=%s,start_queue=0,queue_count=1,busy_budget=0", interface);
+}
+
+/* "net_null0,size=64": the name, and what follows it */
+static void vdev(struct dpdk_port_config *pc, const char *words)
+{
+    size_t bytes = strcspn(words, ",");
+    pc->kind = DPDK_VDEV;
+    snprintf(pc->name, sizeof(pc->name), "%.*s", (int)bytes, words);
+    snprintf(pc->arguments, sizeof(pc->arguments), "%s", words[bytes] ? words + bytes + 1 : "");
+}
+
+static void pci(struct dpdk_port_config *pc, const char *address)
+{
+    pc->kind = DPDK_PCI;
+    snprintf(pc->name, sizeof(pc->name), "%s", address);
+}
+
+static void read_words(struct dpdk_port_config *pc, const char *words)
+{
+    const char *rest;
+    if ((rest = after(words, "af_packet:")))
+        af_packet(pc, rest);
+    else if ((rest = after(words, "af_xdp:")))
+        af_xdp(pc, rest);
+    else if (after(words, "net_"))
+        vdev(pc, words);
+    else
+        pci(pc, words);
+}
+
+/* A MAC that says whose it is: locally administered, then the node's id. All links of a node have
+ * the same. */
+static void memif_mac(char *text, size_t bytes, uint32_t node_id)
+{
+    snprintf(text, bytes, "02:53:%02x:%02x:%02x:%02x", node_id >> 24, node_id >> 16 & 255,
+             node_id >> 8 & 255, node_id & 255);
+}
+
+/* S2. The same file by another name, so that both ends may be in one process: memif keeps sockets
+ * by their names. */
+static int memif(struct dpdk_port_config *pc, const struct transport_dpdk *words, uint32_t self,
+                 uint32_t other)
+{
+    char path[DPDK_PATH_BYTES + 64], mac[24];
+    uint32_t low = self < other ? self : other, high = self < other ? other : self;
+    pc->kind = DPDK_MEMIF;
+    pc->client = self == high;
+    snprintf(path, sizeof(path), "%s%s/%u-%u.memif", words->memif_dir, pc->client ? "/." : "", low,
+             high);
+    if (strlen(path) > 107)
+        return -ENAMETOOLONG;
+    if (!pc->client)
+        (void)unlink(path); /* of a daemon that was killed */
+    memif_mac(mac, sizeof(mac), self);
+    snprintf(pc->name, sizeof(pc->name), "net_memif_%u", serial());
+    snprintf(pc->arguments, sizeof(pc->arguments),
+             "role=%s,id=0,socket=%s,socket-abstract=no,bsize=%u,rsize=%d,mac=%s",
+             pc->client ? "client" : "server", path,
+             (uint32_t)align_up(pc->packet_bytes_max, CACHE_LINE_BYTES), MEMIF_RING_LOG2, mac);
+    return 0;
+}
+
+static int open_one(struct dpdk *d, const struct dpdk_port_config *pc, char *why, size_t why_bytes)
+{
+    int failed = dpdk_port_open(&d->port[d->port_count], pc, why, why_bytes);
+    if (failed)
+        return failed;
+    d->port_count++;
+    return 0;
+}
+
+static int open_mesh(struct dpdk *d, const struct transport_dpdk *words,
+                     struct dpdk_port_config *pc, char *why, size_t why_bytes)
+{
+    if (mkdir(words->memif_dir, 0700) != 0 && errno != EEXIST)
+        return transport_why(why, why_bytes, -errno,
+                             "dpdk: directory %s cannot be made: %s: name another in "
+                             "dpdk.memif_dir, the same for all nodes",
+                             words->memif_dir, strerror(errno));
+    for (int i = 0; i < d->all.count; i++) {
+        uint8_t peer = d->all.peer[i];
+        int failed = memif(pc, words, d->node_id[d->self], d->node_id[peer]);
+        if (failed)
+            return transport_why(why, why_bytes, failed,
+                                 "dpdk: dpdk.memif_dir %s is too long for sockets in it",
+                                 words->memif_dir);
+        d->port_of[peer] = (uint8_t)d->port_count;
+        failed = open_one(d, pc, why, why_bytes);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
+/* One descriptor for all ports; -1 as soon as one of them can only be polled. */
+static int sleep_fd(const struct dpdk *d)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < d->port_count && fd >= 0; i++) {
+        struct epoll_event event = { .events = EPOLLIN };
+        if (d->port[i].fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, d->port[i].fd, &event) == 0)
+            continue;
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char *why,
+                    size_t why_bytes)
+{
+    const struct transport_dpdk *words = config->backend;
+    struct dpdk_port_config pc = {
+        .frames = d->slots.mempool,
+        .packet_bytes_max = d->head_bytes + d->frame_bytes_max,
+        .mtu = d->head_bytes + d->frame_bytes_max - 14,
+    };
+    int failed;
+    if (strcmp(words->port, "memif") == 0) {
+        failed = open_mesh(d, words, &pc, why, why_bytes);
+    } else {
+        read_words(&pc, words->port);
+        failed = open_one(d, &pc, why, why_bytes);
+    }
+    d->sleep_fd = failed || d->port_count == 0 ? -1 : sleep_fd(d);
+    return failed;
+}
+
+void dpdk_ports_close(struct dpdk *d)
+{
+    while (d->port_count > 0)
+        dpdk_port_close(&d->port[--d->port_count]);
+    if (d->sleep_fd >= 0)
+        close(d->sleep_fd);
+}
