@@ -3,6 +3,7 @@
 
 #include "demo_client.h"
 #include "demo_cluster.h"
+#include "demo_network.h"
 #include "demo_report.h"
 
 #include <errno.h>
@@ -155,9 +156,10 @@ static int start_cluster(struct demo *d)
     if (error)
         return error;
     demo_report_event(&d->report,
-                      "%d daemons started on 127.0.0.1 to 127.0.0.%d, %s port %u, each with a "
-                      "client that sends and checks",
-                      nodes, nodes, d->options.transport, d->cluster.port);
+                      "%d daemons started on %s1 to %s%d, %s port %u, each with a client that "
+                      "sends and checks",
+                      nodes, demo_network_prefix(&d->cluster), demo_network_prefix(&d->cluster),
+                      nodes, d->options.transport, d->cluster.port);
     error = wait_for_view(d, all_nodes(d), start_ns, "a view of all nodes");
     if (error)
         return error;
@@ -272,7 +274,7 @@ static int tell(struct demo *d)
 static void usage(FILE *out)
 {
     fprintf(out,
-            "usage: synchrotron demo [--nodes N] [--seconds N] [--size BYTES] [--transport udp]\n"
+            "usage: synchrotron demo [--nodes N] [--seconds N] [--size BYTES] [--transport NAME]\n"
             "                        [--json]\n"
             "\n"
             "Starts a cluster on this machine, without privileges or configuration: N daemons\n"
@@ -280,8 +282,12 @@ static void usage(FILE *out)
             "of the time (default 10 s) one daemon is killed, and started again soon after. In\n"
             "the end the order that every member saw is compared. Nothing is left behind.\n"
             "\n"
-            "  --size BYTES  of a message, %d to %d (default 1024)\n"
-            "  --json        print one JSON object in the end, and nothing before\n"
+            "  --size BYTES      of a message, %d to %d (default 1024)\n"
+            "  --transport NAME  udp (default): datagrams on the loopback device\n"
+            "                    memif: DPDK, shared memory\n"
+            "                    af_packet, af_xdp: DPDK, interfaces of a bridge in a network\n"
+            "                    namespace of its own; takes root\n"
+            "  --json            print one JSON object in the end, and nothing before\n"
             "\n"
             "Exit status: 0 when all members saw one order and nothing was lost, 1 when not,\n"
             "2 for wrong options.\n",
@@ -314,8 +320,8 @@ static int parse_one(struct demo_options *options, int option)
         options->message_bytes = (uint32_t)value;
         break;
     case 't':
-        right = strcmp(optarg, "udp") == 0;
-        options->transport = "udp";
+        right = demo_network_known(optarg);
+        options->transport = optarg;
         break;
     case 'j':
         options->json = true;

@@ -3,6 +3,7 @@
 
 #include "demo_client.h"
 #include "demo_janitor.h"
+#include "demo_network.h"
 #include "zcb.h"
 
 #include <arpa/inet.h>
@@ -21,8 +22,7 @@
 #include <unistd.h>
 
 enum {
-    DETECT_MS = 300,     /* a demo is short; a busy machine stops a process for less */
-    FRAME_BYTES = 16384, /* the loopback device takes more than any cable */
+    DETECT_MS = 300, /* a demo is short; a busy machine stops a process for less */
     PORT_TRIES = 64,
 };
 
@@ -157,16 +157,13 @@ static void write_config(FILE *file, const struct demo_cluster *cluster, int nod
             "    nodeid: %d\n"
             "    detect_ms: %d\n"
             "    netmtu: %d\n"
-            "}\n"
-            "transport {\n"
-            "    name: %s\n"
-            "    port: %u\n"
             "}\n",
-            cluster->port, node, DETECT_MS, FRAME_BYTES, cluster->transport, cluster->port);
+            cluster->port, node, DETECT_MS, demo_network_mtu(cluster));
+    demo_network_write(file, cluster, node);
     fprintf(file, "nodelist {\n");
     for (int n = 1; n <= cluster->nodes; n++)
-        fprintf(file, "    node {\n        nodeid: %d\n        ring0_addr: 127.0.0.%d\n    }\n", n,
-                n);
+        fprintf(file, "    node {\n        nodeid: %d\n        ring0_addr: %s%d\n    }\n", n,
+                demo_network_prefix(cluster), n);
     fprintf(file,
             "}\n"
             "logging {\n"
@@ -219,6 +216,8 @@ int demo_cluster_open(struct demo_cluster *cluster)
     int error = find_programs(cluster);
     if (error == 0)
         error = choose_port(cluster);
+    if (error == 0)
+        error = demo_network_make(cluster);
     if (error == 0)
         error = make_board(cluster);
     if (error == 0)

@@ -202,6 +202,7 @@ static void set_defaults(struct config_parser *p)
         .rx_bytes = 48 << 20,
         .tx_total_bytes = 40 << 20,
         .hugepages = true,
+        .dpdk.memory_bytes = 64 << 20,
         .message_bytes_max = 32 << 20,
         .clients_max = 384,
         .slow_client_ms = 5000,

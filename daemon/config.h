@@ -44,6 +44,7 @@ struct config {
     uint16_t port;                           /* default 5405, also the multicast port */
     uint8_t multicast_ttl;
     uint64_t socket_bytes;
+    struct transport_dpdk dpdk; /* with transport.name dpdk */
     /* poll */
     enum poll_policy poll;
     bool spins;             /* what the policy comes to on this machine */

@@ -28,7 +28,7 @@ static void check_transport(struct config_parser *p)
     if (!ours && p->totem_transport == TOTEM_KNET)
         config_warning(p, config_said(p, SECTION_TOTEM, "transport"), 1,
                        "totem.transport knet is served by udp, over the first link only");
-    strcpy(c->transport, "udp");
+    strcpy(c->transport, p->transport == BACKEND_DPDK ? "dpdk" : "udp");
     if (p->link.port && !config_said(p, SECTION_TRANSPORT, "port"))
         c->port = p->link.port;
     if (p->link.ttl && !config_said(p, SECTION_TRANSPORT, "ttl"))
@@ -40,6 +40,24 @@ static void check_transport(struct config_parser *p)
             config_warning(p, p->link.line, 1,
                            "mcastaddr is used with totem.transport udp only and is ignored");
     }
+}
+
+/* The port itself is looked at where DPDK is known. */
+static void check_dpdk(struct config_parser *p)
+{
+    struct config *c = &p->said;
+    int port = config_said(p, SECTION_DPDK, "port");
+    bool chosen = p->transport == BACKEND_DPDK;
+    c->dpdk.hugepages = c->hugepages;
+    if (chosen && !port)
+        config_error(p, config_said(p, SECTION_TRANSPORT, "name"), 1,
+                     "transport dpdk needs a port: dpdk { port: memif }, or af_packet:eth1, or "
+                     "af_xdp:eth1, or a PCI address");
+    if (!chosen && port)
+        config_warning(p, port, 1, "dpdk.port is used with transport { name: dpdk } only");
+    if (chosen && c->dpdk.vlan_priority && !c->dpdk.vlan_id)
+        config_warning(p, config_said(p, SECTION_DPDK, "vlan_priority"), 1,
+                       "dpdk.vlan_priority means nothing without dpdk.vlan");
 }
 
 /* 224.0.0.0/4 and ff00::/8 */
@@ -76,8 +94,13 @@ static void check_twice(struct config_parser *p, int index)
         if (nodes[i].node_id == nodes[index].node_id && nodes[i].node_id)
             config_error(p, p->nodes[index].line, 1, "nodeid %u is taken by the node of line %d",
                          nodes[i].node_id, p->nodes[i].line);
-        if (strcmp(nodes[i].address, nodes[index].address) == 0 &&
-            nodes[i].port == nodes[index].port && nodes[i].address[0])
+        bool same = nodes[i].address[0] && strcmp(nodes[i].address, nodes[index].address) == 0;
+        if (same && p->transport == BACKEND_DPDK)
+            config_error(p, p->nodes[index].line, 1,
+                         "address %s is taken by the node of line %d; over DPDK each node has an "
+                         "address of its own",
+                         nodes[i].address, p->nodes[i].line);
+        else if (same && nodes[i].port == nodes[index].port)
             config_error(p, p->nodes[index].line, 1,
                          "address %s port %u is taken by the node of line %d", nodes[i].address,
                          nodes[i].port, p->nodes[i].line);
@@ -214,6 +237,10 @@ static void check_directories(struct config_parser *p)
         set_path(p, c->runtime_dir, host->user_runtime_dir, "/synchrotron");
     else if (!c->runtime_dir[0])
         set_path(p, c->runtime_dir, mine, "");
+    if (!c->dpdk.memif_dir[0])
+        snprintf(c->dpdk.memif_dir, sizeof(c->dpdk.memif_dir),
+                 host->uid == 0 ? "/run/synchrotron-memif" : "/tmp/synchrotron-memif-%u",
+                 host->uid);
     if (!c->state_dir[0])
         set_path(p, c->state_dir, host->uid == 0 ? "/var/lib/synchrotron" : c->runtime_dir, "");
     if (c->runtime_dir[0] != '/' || c->state_dir[0] != '/' ||
@@ -238,6 +265,7 @@ void config_check(struct config_parser *p)
 {
     check_totem(p);
     check_transport(p);
+    check_dpdk(p);
     check_nodes(p);
     find_local_node(p);
     check_budgets(p);

@@ -7,7 +7,7 @@ const char *const poll_policy_name[] = { "auto", "spin", "backoff", NULL };
 const char *const config_totem_transports[] = { "udp", "udpu", "knet", NULL };
 static const char *const slow_policies[] = { "block", "evict", NULL };
 static const char *const debug_levels[] = { "off", "on", "trace", "no", "yes", NULL };
-static const char *const transports[] = { "udp", NULL };
+static const char *const transports[] = { "udp", "dpdk", NULL };
 
 #define SAID(field)   .offset = offsetof(struct config_parser, said.field)
 #define NODE(field)   .offset = offsetof(struct config_parser, node.field)
@@ -85,6 +85,14 @@ const struct config_key config_keys[] = {
     { SECTION_TRANSPORT, "ttl", KEY_U8, SAID(multicast_ttl), RANGE(0, 255) },
     { SECTION_TRANSPORT, "socket_buffer", KEY_BYTES64, SAID(socket_bytes), RANGE(0, 1024 * MIB) },
 
+    { SECTION_DPDK, "port", KEY_TEXT, SAID(dpdk.port), RANGE(1, DPDK_PORT_BYTES) },
+    { SECTION_DPDK, "memif_dir", KEY_TEXT, SAID(dpdk.memif_dir), RANGE(1, DPDK_PATH_BYTES) },
+    { SECTION_DPDK, "memory", KEY_BYTES64, SAID(dpdk.memory_bytes), RANGE(16 * MIB, 65536 * MIB) },
+    { SECTION_DPDK, "vlan", KEY_U16, SAID(dpdk.vlan_id), RANGE(0, 4094) },
+    { SECTION_DPDK, "vlan_priority", KEY_U8, SAID(dpdk.vlan_priority), RANGE(0, 7) },
+    { SECTION_DPDK, "dscp", KEY_U8, SAID(dpdk.dscp), RANGE(0, 63) },
+    { SECTION_DPDK, "eal", KEY_TEXT, SAID(dpdk.eal), RANGE(1, DPDK_EAL_BYTES) },
+
     { SECTION_POLL, "policy", KEY_CHOICE, SAID(poll), .choices = poll_policy_name },
     { SECTION_POLL, "cpu", KEY_CPU, SAID(poll_cpu), RANGE(0, 1023) },
     { SECTION_POLL, "yield_us", KEY_U32, SAID(poll_yield_us), RANGE(0, 1000000) },
@@ -120,6 +128,7 @@ static const struct {
     { SECTION_TOP, SECTION_NODELIST, "nodelist" },
     { SECTION_TOP, SECTION_LOGGING, "logging" },
     { SECTION_TOP, SECTION_TRANSPORT, "transport" },
+    { SECTION_TOP, SECTION_DPDK, "dpdk" },
     { SECTION_TOP, SECTION_POLL, "poll" },
     { SECTION_TOP, SECTION_ZCB, "zcb" },
     { SECTION_TOP, SECTION_CLIENTS, "clients" },

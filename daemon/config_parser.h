@@ -26,6 +26,7 @@ enum config_section {
     SECTION_NODE,
     SECTION_LOGGING,
     SECTION_TRANSPORT,
+    SECTION_DPDK,
     SECTION_POLL,
     SECTION_ZCB,
     SECTION_CLIENTS,
@@ -116,6 +117,7 @@ extern const int config_key_count;
 extern const char *const config_totem_transports[];
 
 enum { TOTEM_UDP, TOTEM_UDPU, TOTEM_KNET };
+enum { BACKEND_UDP, BACKEND_DPDK }; /* as in transport.name's choices */
 
 __attribute__((format(printf, 4, 5))) void config_error(struct config_parser *p, int line,
                                                         int column, const char *format, ...);

@@ -204,6 +204,7 @@ static int create_core(struct daemon *d, char *why, size_t why_bytes)
         .clients_max = d->config.clients_max,
         .ring_seq = d->state.ring_seq,
         .incarnation = d->state.incarnation,
+        .backend = &d->config.dpdk,
     };
     return core_create(&d->core, &config, why, why_bytes);
 }

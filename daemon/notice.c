@@ -3,10 +3,11 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "ring.h"
 
-enum { NOTICE_BYTES = 256, HUGE_PAGE_BYTES = 2 << 20, ENCAPSULATION_BYTES = 28 };
+enum { NOTICE_BYTES = 512, HUGE_PAGE_BYTES = 2 << 20, ENCAPSULATION_BYTES = 28 };
 
 struct sayer {
     notice_fn say;
@@ -46,16 +47,20 @@ static uint64_t view_ms_worst(const struct config *config)
 
 static void tell_transport(const struct sayer *s, const struct config *config)
 {
+    char name[DPDK_PORT_BYTES + 32];
+    bool dpdk = strcmp(config->transport, "dpdk") == 0;
+    snprintf(name, sizeof(name), "%s%s%s", config->transport, dpdk ? " on " : "",
+             dpdk ? config->dpdk.port : "");
     const struct transport_node *us = &config->nodes[0];
     while (us->node_id != config->node_id)
         us++;
     if (config->multicast[0])
-        tell(s, "transport: %s, node %u at %s, multicast to %s port %u, ttl %u, mtu %u",
-             config->transport, us->node_id, us->address, config->multicast, config->port,
-             config->multicast_ttl, config->netmtu);
+        tell(s, "transport: %s, node %u at %s, multicast to %s port %u, ttl %u, mtu %u", name,
+             us->node_id, us->address, config->multicast, config->port, config->multicast_ttl,
+             config->netmtu);
     else
-        tell(s, "transport: %s, node %u at %s port %u, fan-out to %d other node%s, mtu %u",
-             config->transport, us->node_id, us->address, us->port, config->node_count - 1,
+        tell(s, "transport: %s, node %u at %s port %u, fan-out to %d other node%s, mtu %u", name,
+             us->node_id, us->address, us->port, config->node_count - 1,
              config->node_count == 2 ? "" : "s", config->netmtu);
 }
 

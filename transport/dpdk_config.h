@@ -22,9 +22,9 @@ struct transport_dpdk {
     char port[DPDK_PORT_BYTES];
     char memif_dir[DPDK_PATH_BYTES]; /* where the nodes' sockets meet: the same for all */
     char eal[DPDK_EAL_BYTES];        /* more words for EAL, which come last and win */
-    uint32_t memory_mb; /* EAL's own: headers of what is sent, and the driver's rings */
-    bool hugepages;     /* where there are some */
-    uint16_t vlan_id;   /* 0: untagged */
+    uint64_t memory_bytes;           /* EAL's own: headers of packets, and the driver's rings */
+    bool hugepages;                  /* where there are some */
+    uint16_t vlan_id;                /* 0: untagged */
     uint8_t vlan_priority;
     uint8_t dscp;
 };

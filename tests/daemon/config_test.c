@@ -322,6 +322,57 @@ Test(config, multicast_of_the_first_interface_is_used_with_udp)
     cr_assert(warning_at(4, "mcastaddr"));
 }
 
+/* Whatever line it is about. */
+static bool said(const char *part)
+{
+    for (int i = 0; i < report.count; i++)
+        if (strstr(report.message[i].text, part))
+            return true;
+    return false;
+}
+
+#define DPDK "transport {\nname: dpdk\n}\n"
+
+Test(config, dpdk_has_a_section_of_its_own)
+{
+    cr_assert(eq(int,
+                 parse(ORDINARY DPDK "dpdk {\nport: af_packet:eth1\nmemory: 32M\nvlan: 7\n"
+                                     "vlan_priority: 5\ndscp: 46\neal: --log-level=debug\n}\n"),
+                 0));
+    cr_assert(eq(str, config.transport, "dpdk"));
+    cr_assert(eq(str, config.dpdk.port, "af_packet:eth1"));
+    cr_assert(eq(u64, config.dpdk.memory_bytes, 32 << 20));
+    cr_assert(eq(u16, config.dpdk.vlan_id, 7));
+    cr_assert(eq(u8, config.dpdk.vlan_priority, 5));
+    cr_assert(eq(u8, config.dpdk.dscp, 46));
+    cr_assert(eq(str, config.dpdk.eal, "--log-level=debug"));
+    cr_assert(config.dpdk.memif_dir[0] == '/');
+}
+
+Test(config, dpdk_without_a_port_says_which_there_are)
+{
+    cr_assert(parse(ORDINARY DPDK) < 0);
+    cr_assert(said("memif"));
+}
+
+Test(config, a_port_for_dpdk_that_is_not_chosen_is_a_warning)
+{
+    cr_assert(eq(int, parse(ORDINARY "dpdk {\nport: memif\n}\n"), 0));
+    cr_assert(said("transport { name: dpdk }"));
+}
+
+Test(config, dpdk_tells_nodes_by_their_addresses)
+{
+    static const char same[] = "totem {\nversion: 2\nnodeid: 1\n}\n"
+                               "nodelist {\nnode {\nnodeid: 1\nring0_addr: 10.0.0.1\nport: 1\n}\n"
+                               "node {\nnodeid: 2\nring0_addr: 10.0.0.1\nport: 2\n}\n}\n";
+    char over_dpdk[sizeof(same) + 128];
+    cr_assert(eq(int, parse(same), 0));
+    snprintf(over_dpdk, sizeof(over_dpdk), "%s" DPDK "dpdk {\nport: memif\n}\n", same);
+    cr_assert(parse(over_dpdk) < 0);
+    cr_assert(said("an address of its own"));
+}
+
 Test(config, our_own_transport_section_wins)
 {
     cr_assert(eq(int,

@@ -223,7 +223,7 @@ static void dpdk_configure(struct cluster *c)
 {
     for (int i = 0; i < c->count; i++) {
         struct transport_dpdk *dpdk = &c->dpdk[i];
-        *dpdk = (struct transport_dpdk){ .memory_mb = 128, .hugepages = true };
+        *dpdk = (struct transport_dpdk){ .memory_bytes = 128 << 20, .hugepages = true };
         snprintf(dpdk->memif_dir, sizeof dpdk->memif_dir, "%s", c->directory);
         if (c->backend->port[0] == 'm')
             snprintf(dpdk->port, sizeof dpdk->port, "memif");

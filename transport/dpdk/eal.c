@@ -109,15 +109,15 @@ static int first_cpu(const cpu_set_t *set)
 /* L2 */
 static bool make_words(const struct transport_dpdk *config, const cpu_set_t *affinity)
 {
-    bool huge = config->hugepages && free_huge_pages() * HUGE_PAGE_MB >= config->memory_mb;
+    uint32_t memory_mb = (uint32_t)(config->memory_bytes >> 20);
+    bool huge = config->hugepages && free_huge_pages() * HUGE_PAGE_MB >= memory_mb;
     eal.count = 0;
-    bool fits = add_word("synchrotron") && add_word("--no-telemetry") &&
-                add_word("--iova-mode=va") && add_word("-l") &&
-                add_word("%d", first_cpu(affinity)) && add_word("-m") &&
-                add_word("%u", config->memory_mb);
+    bool fits = add_word("synchrotron") && add_word("--no-telemetry") && add_word("-l") &&
+                add_word("%d", first_cpu(affinity)) && add_word("-m") && add_word("%u", memory_mb);
     fits = fits && (huge ? add_word("--in-memory") : add_words("--no-huge --no-shconf"));
+    /* A card and its IOMMU decide how addresses are told. */
     fits = fits && (is_pci(config->port) ? add_word("-a") && add_word("%s", config->port)
-                                         : add_word("--no-pci"));
+                                         : add_words("--no-pci --iova-mode=va"));
     return fits && add_words(config->eal);
 }
 

@@ -108,7 +108,9 @@ static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *
 {
     uint16_t rx = DPDK_DESCRIPTORS, tx = DPDK_DESCRIPTORS;
     struct rte_eth_conf conf = { .rxmode.mq_mode = RTE_ETH_MQ_RX_NONE };
-    port->scatters = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    /* A card reaches only memory that is registered with it, and clients' is not. */
+    port->scatters =
+        config->kind != DPDK_PCI && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
     port->sums = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     conf.txmode.offloads =
         info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
@@ -148,6 +150,14 @@ static bool fill_inbox(struct rte_mempool *inbox)
     return packets == INBOX_PACKETS;
 }
 
+/* Of EAL's memory, which a card can reach. */
+static struct rte_mempool *card_inbox(const char *name, const struct dpdk_port_config *config)
+{
+    uint32_t room =
+        (uint32_t)align_up(RTE_PKTMBUF_HEADROOM + config->packet_bytes_max, CACHE_LINE_BYTES);
+    return rte_pktmbuf_pool_create(name, INBOX_PACKETS, 0, 0, (uint16_t)room, SOCKET_ID_ANY);
+}
+
 /* Memory of the driver's, in one piece with its mbufs: nobody but it and us ever sees it. */
 static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *config)
 {
@@ -157,9 +167,13 @@ static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *con
         .mbuf_data_room_size = (uint16_t)(object - sizeof(struct rte_mbuf)),
     };
     char name[32];
+    snprintf(name, sizeof(name), "inbox-%u", port->id);
+    if (config->kind == DPDK_PCI) {
+        port->inbox = card_inbox(name, config);
+        return port->inbox ? 0 : -ENOMEM;
+    }
     if (RTE_PKTMBUF_HEADROOM + XDP_BEFORE + config->packet_bytes_max > about.mbuf_data_room_size)
         return -EMSGSIZE;
-    snprintf(name, sizeof(name), "inbox-%u", port->id);
     port->inbox = rte_mempool_create_empty(name, INBOX_PACKETS, object, 0, sizeof(about),
                                            SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_SPREAD);
     if (!port->inbox)
@@ -233,11 +247,12 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
     int before[FD_MOST];
     int family = socket_family(config->kind);
     int before_count = family < 0 ? 0 : sockets_of(family, before, FD_MOST);
-    *port = (struct dpdk_port){ .kind = config->kind,
-                                .one_peer = config->kind == DPDK_MEMIF,
-                                .client = config->client,
-                                .own_memory = config->kind == DPDK_AF_XDP,
-                                .fd = -1 };
+    *port =
+        (struct dpdk_port){ .kind = config->kind,
+                            .one_peer = config->kind == DPDK_MEMIF,
+                            .client = config->client,
+                            .own_memory = config->kind == DPDK_AF_XDP || config->kind == DPDK_PCI,
+                            .fd = -1 };
     snprintf(port->name, sizeof(port->name), "%s", config->name);
     int failed = open_once(port, config, why, why_bytes);
     for (int i = 0; failed == -EBUSY && i < XDP_TRIES; i++) {
