@@ -155,6 +155,8 @@ struct core_status {
     uint32_t ring_members[NODE_COUNT_MAX];
     struct ring_stats ring_stats;
     struct transport_stats transport;
+    struct transport_counter counter[TRANSPORT_COUNTERS_MAX]; /* the backend's own */
+    int counter_count;
     struct core_stats core;
     uint32_t rx_count, rx_free, rx_free_least, rx_slot_bytes;
     uint32_t tx_count, tx_free, tx_free_least, tx_slot_bytes;

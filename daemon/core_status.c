@@ -64,6 +64,7 @@ void core_status_fill(const struct core *core, struct core_status *status)
         .private_bytes = core->private_bytes + record_bytes(&core->clients),
         .client_count = min_u32(core->clients.count, CORE_STATUS_CLIENTS_MAX),
     };
+    status->counter_count = core->transport->ops->counters(core->transport, status->counter);
     ring_status(core->ring, &status->ring);
     int members = status->ring.member_count;
     INVARIANT(members >= 0 && members <= NODE_COUNT_MAX);

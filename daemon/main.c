@@ -189,16 +189,28 @@ static void add_signals(struct daemon *d)
     qb_loop_signal_add(d->control.loop, QB_LOOP_HIGH, SIGUSR2, d, dump_asked, NULL);
 }
 
+/* What can be said of the transport without starting it. */
+static int check_transport(const struct config *config, char *why, size_t why_bytes)
+{
+    const struct transport_ops *transport = transport_find(config->transport);
+    struct transport_config words = { .backend = &config->dpdk };
+    if (transport)
+        return transport->check(&words, why, why_bytes);
+    snprintf(why, why_bytes,
+             "transport %s is not built in: install libdpdk-dev, and build again with meson setup "
+             "-Ddpdk=enabled",
+             config->transport);
+    return -ENOENT;
+}
+
 static int create_core(struct daemon *d, char *why, size_t why_bytes)
 {
-    const struct transport_ops *transport = transport_find(d->config.transport);
-    if (!transport) {
-        snprintf(why, why_bytes, "transport %s is not built in", d->config.transport);
-        return -ENOENT;
-    }
+    int failed = check_transport(&d->config, why, why_bytes);
+    if (failed)
+        return failed;
     struct core_config config = {
         .config = &d->config,
-        .transport = transport,
+        .transport = transport_find(d->config.transport),
         .rx_arena = &d->resources.rx,
         .words = (struct chan_core *)(void *)d->resources.core_page.base,
         .clients_max = d->config.clients_max,
@@ -296,6 +308,18 @@ static int start(struct daemon *d, const struct config_report *report)
     return failed ? 1 : 0;
 }
 
+static int test(const struct config *config, const char *file)
+{
+    char why[WHY_BYTES] = "";
+    if (check_transport(config, why, sizeof(why)) != 0) {
+        fprintf(stderr, "%s: error: %s\n", file, why);
+        return 1;
+    }
+    notice_config(config, say_printed, stdout);
+    printf("%s: no error\n", file);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct daemon d = { .ready_fd = -1 };
@@ -311,9 +335,7 @@ int main(int argc, char **argv)
     if (failed)
         return 1;
     if (options.test) {
-        notice_config(&d.config, say_printed, stdout);
-        printf("%s: no error\n", options.file);
-        return 0;
+        return test(&d.config, options.file);
     }
     return start(&d, &report);
 }

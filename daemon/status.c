@@ -143,7 +143,10 @@ static json_t *transport_counters(const struct core_status *s)
         "rx_calls",      "tx_calls", "rx_unknown_source", "rx_too_long",
         "rx_pool_empty", "tx_again", "tx_errors",         "unreachable_peers",
     };
-    return COUNTERS(s->transport, names);
+    json_t *all = COUNTERS(s->transport, names);
+    for (int i = 0; i < s->counter_count; i++)
+        set_number(all, s->counter[i].name, s->counter[i].value);
+    return all;
 }
 
 static json_t *core_counters(const struct core_stats *s)

@@ -70,11 +70,22 @@ struct transport_stats {
     uint64_t unreachable_peers; /* now, where the backend knows: link down, or no address */
 };
 
+/* What a backend counts besides: names are literals. */
+struct transport_counter {
+    const char *name;
+    uint64_t value;
+};
+
+enum { TRANSPORT_COUNTERS_MAX = 64 };
+
 struct transport;
 
 struct transport_ops {
     const char *name;
     uint32_t rx_headroom_bytes; /* it wants in front of each slot of rx_pool */
+    /* Could it be opened, as far as one can see without trying? Control thread; errors as open's.
+     */
+    int (*check)(const struct transport_config *config, char *why, size_t why_bytes);
     /**
      * Errors:  -errno, and `why` says what failed, why and what to do, in one line
      */
@@ -93,6 +104,8 @@ struct transport_ops {
     /* Drop references of completed sends. Returns how many. */
     int (*tx_reap)(struct transport *tp);
     const struct transport_stats *(*stats)(const struct transport *tp);
+    /* Its own counters, at most TRANSPORT_COUNTERS_MAX. Returns how many. */
+    int (*counters)(const struct transport *tp, struct transport_counter *list);
     void (*close)(struct transport *tp);
 };
 
@@ -102,6 +115,10 @@ struct transport {
 };
 
 extern const struct transport_ops transport_udp, transport_dpdk;
+
+/* For backends that have nothing to say there. */
+int transport_no_check(const struct transport_config *config, char *why, size_t why_bytes);
+int transport_no_counters(const struct transport *tp, struct transport_counter *list);
 
 /* By the name of the configuration: "udp". NULL: no such backend is built in. */
 const struct transport_ops *transport_find(const char *name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dpdk.h"
+#include "check.h"
 #include "eal.h"
 #include "link.h"
 #include "memif.h"
@@ -179,7 +180,10 @@ static int set_up(struct dpdk *d, const struct transport_config *config, char *w
                   size_t why_bytes)
 {
     const struct transport_dpdk *words = config->backend;
-    int failed = memif_init();
+    int failed = dpdk_check(config, why, why_bytes);
+    if (failed)
+        return failed;
+    failed = memif_init();
     if (failed)
         return transport_why(why, why_bytes, failed,
                              "dpdk: this kernel has no membarrier(): use Linux 4.14 or newer");
@@ -282,9 +286,28 @@ static const struct transport_stats *dpdk_stats(const struct transport *tp)
     return &d->stats;
 }
 
+static int dpdk_counters(const struct transport *tp, struct transport_counter *list)
+{
+    const struct dpdk *d = (const void *)tp;
+    uint64_t dropped = 0;
+    int count = 0;
+    for (int i = 0; i < d->port_count; i++)
+        dropped += d->port[i].dropped;
+    list[count++] = (struct transport_counter){ "copied_tx_linear", d->copied.tx_linear };
+    list[count++] = (struct transport_counter){ "copied_rx_driver", d->copied.rx_driver };
+    list[count++] = (struct transport_counter){ "tx_dropped", dropped };
+    list[count++] = (struct transport_counter){ "mac_moved", d->peers.moved };
+    list[count++] = (struct transport_counter){ "mac_refused", d->peers.refused };
+    for (int i = 0; i < PACKET_VERDICT_COUNT; i++)
+        list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
+    return count;
+}
+static_assert(5 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",
     .rx_headroom_bytes = 2 * CACHE_LINE_BYTES,
+    .check = dpdk_check,
     .open = dpdk_open,
     .query = dpdk_query,
     .tx_burst = dpdk_tx_burst,
@@ -292,5 +315,6 @@ const struct transport_ops transport_dpdk = {
     .members = dpdk_members,
     .tx_reap = dpdk_tx_reap,
     .stats = dpdk_stats,
+    .counters = dpdk_counters,
     .close = dpdk_close,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "eal.h"
+#include "check.h"
 #include "rte.h"
 #include "why.h"
 
@@ -92,12 +93,6 @@ static uint32_t free_huge_pages(void)
     return pages;
 }
 
-static bool is_pci(const char *port)
-{
-    unsigned domain, bus, device, function;
-    return sscanf(port, "%x:%x:%x.%x", &domain, &bus, &device, &function) == 4;
-}
-
 static int first_cpu(const cpu_set_t *set)
 {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
@@ -116,8 +111,8 @@ static bool make_words(const struct transport_dpdk *config, const cpu_set_t *aff
                 add_word("%d", first_cpu(affinity)) && add_word("-m") && add_word("%u", memory_mb);
     fits = fits && (huge ? add_word("--in-memory") : add_words("--no-huge --no-shconf"));
     /* A card and its IOMMU decide how addresses are told. */
-    fits = fits && (is_pci(config->port) ? add_word("-a") && add_word("%s", config->port)
-                                         : add_words("--no-pci --iova-mode=va"));
+    fits = fits && (dpdk_is_pci(config->port) ? add_word("-a") && add_word("%s", config->port)
+                                              : add_words("--no-pci --iova-mode=va"));
     return fits && add_words(config->eal);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ports.h"
+#include "check.h"
 #include "why.h"
 
 #include <errno.h>
@@ -15,12 +16,6 @@ enum {
     PACKET_BEFORE = 66, /* the kernel's own, in front of each packet there */
     PACKET_ALIGN = 16,
 };
-
-static const char *after(const char *text, const char *prefix)
-{
-    size_t bytes = strlen(prefix);
-    return strncmp(text, prefix, bytes) == 0 ? text + bytes : NULL;
-}
 
 /* EAL's names are process-wide, and not free again at once. */
 static uint32_t serial(void)
@@ -77,11 +72,11 @@ static void pci(struct dpdk_port_config *pc, const char *address)
 static void read_words(struct dpdk_port_config *pc, const char *words)
 {
     const char *rest;
-    if ((rest = after(words, "af_packet:")))
+    if ((rest = dpdk_after(words, "af_packet:")))
         af_packet(pc, rest);
-    else if ((rest = after(words, "af_xdp:")))
+    else if ((rest = dpdk_after(words, "af_xdp:")))
         af_xdp(pc, rest);
-    else if (after(words, "net_"))
+    else if (dpdk_after(words, "net_"))
         vdev(pc, words);
     else
         pci(pc, words);

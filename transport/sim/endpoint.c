@@ -236,6 +236,7 @@ static void endpoint_close(struct transport *tp)
 
 const struct transport_ops transport_sim = {
     .name = "sim",
+    .check = transport_no_check,
     .open = endpoint_open,
     .query = endpoint_query,
     .tx_burst = endpoint_tx_burst,
@@ -243,5 +244,6 @@ const struct transport_ops transport_sim = {
     .members = endpoint_members,
     .tx_reap = endpoint_tx_reap,
     .stats = endpoint_stats,
+    .counters = transport_no_counters,
     .close = endpoint_close,
 };

@@ -104,6 +104,7 @@ static void udp_close(struct transport *tp)
 
 const struct transport_ops transport_udp = {
     .name = "udp",
+    .check = transport_no_check,
     .open = udp_open,
     .query = udp_query,
     .tx_burst = udp_tx_burst,
@@ -111,5 +112,6 @@ const struct transport_ops transport_udp = {
     .members = udp_members,
     .tx_reap = udp_tx_reap,
     .stats = udp_stats,
+    .counters = transport_no_counters,
     .close = udp_close,
 };
