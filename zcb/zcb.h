@@ -4,7 +4,8 @@
 
 /*
  * zcb.h - the door of the room: arenas, frame pools, queues between two parties, client channels
- * and the control protocol that sets them up. Other rooms include this file and no inner header.
+ * and the control protocol that sets them up, and tapes of what passes. Other rooms include this
+ * file and no inner header.
  */
 
 #include "arena.h"
@@ -12,6 +13,7 @@
 #include "ctl.h"
 #include "pool.h"
 #include "spsc.h"
+#include "tape.h"
 #include "wake.h"
 
 #endif

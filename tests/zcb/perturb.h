@@ -70,6 +70,7 @@ static inline _Bool late_compare_exchange(_Atomic uint64_t *word, uint64_t *expe
 #define atomic_load_explicit(word, order)         \
     _Generic((word),                              \
         _Atomic uint64_t *: late_load_64,         \
+        const _Atomic uint64_t *: late_load_64,   \
         _Atomic uint32_t *: late_load_32,         \
         const _Atomic uint32_t *: late_load_32)(word, order)
 #define atomic_store_explicit(word, value, order) \
