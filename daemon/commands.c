@@ -151,6 +151,15 @@ static void run(struct core *core, const struct core_command *command)
         core_status_fill(core, command->out.status);
         answer(core, command, CS_OK, 0);
         break;
+    case CORE_CAPTURE_BEGIN:
+        INVARIANT(!core->tape); /* K4 */
+        core->tape = command->in.tape;
+        answer(core, command, CS_OK, 0);
+        break;
+    case CORE_CAPTURE_END:
+        core->tape = NULL;
+        answer(core, command, CS_OK, 0);
+        break;
     case CORE_STOP:
         stop(core, command);
         break;

@@ -15,6 +15,8 @@
  *                 CORE_CLIENT_END is answered; segments from CORE_SEGMENT_ADD until
  *                 CORE_EVENT_SEGMENT_GONE, which may come after the client has ended (messages of
  *                 a dead client are still being sent and read)
+ *             K4  a tape belongs to the core from CORE_CAPTURE_BEGIN until CORE_CAPTURE_END is
+ *                 answered; there is one at a time
  */
 
 #include "config.h"
@@ -55,6 +57,8 @@ enum core_command_type {
                          there are; filled as far as capacity goes */
     CORE_PERSISTED,   /* arg64 = ring seq now on disk */
     CORE_STATUS,      /* out.status */
+    CORE_CAPTURE_BEGIN, /* in.tape: a record of each frame sent and received from now on */
+    CORE_CAPTURE_END,   /* no more */
     CORE_STOP, /* processes leave with PROCDOWN, then the node; answered when that is sent, and
                   the core thread ends */
 };
@@ -75,6 +79,7 @@ struct core_command {
         const struct core_client_setup *client;
         const struct core_segment_setup *segment;
         const struct core_name *name;
+        struct tape_writer *tape;
         const void *any;
     } in;
     union {
@@ -135,6 +140,7 @@ struct core_stats {
         pieces_void;           /* dropped: sender not in the view; partials at a change */
     uint64_t groups_malformed; /* ordered group messages that make no sense */
     uint64_t backlog_events, backlog_events_max;
+    uint64_t frames_captured;
     uint64_t offence[CORE_OFFENCES];
 };
 

@@ -44,6 +44,7 @@ struct core {
     uint32_t rx_reserve; /* the ring is told of free frames above these */
     struct transport *transport;
     struct transport_caps caps;
+    struct tape_writer *tape; /* NULL: nobody captures */
     struct ring *ring;
     void *ring_memory;
     struct ring_out out;
@@ -90,6 +91,11 @@ bool core_commands(struct core *core);
 
 /* I3 */
 void core_post(void *context, const struct core_event *event);
+
+/* core_capture.c: when somebody captures. Frames that came, and frames on their way to the
+ * transport: as transport_tx_burst(). */
+void core_capture_received(struct core *core, struct zcb *const *frames, int count);
+int core_capture_send(struct core *core, struct zcb **frames, int count);
 
 /* slow.c: quotas and who must go. */
 void core_watch(struct core *core);

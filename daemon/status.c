@@ -170,6 +170,7 @@ static json_t *core_counters(const struct core_stats *s)
     set_number(core, "groups_malformed", s->groups_malformed);
     set_number(core, "backlog_events", s->backlog_events);
     set_number(core, "backlog_events_max", s->backlog_events_max);
+    set_number(core, "frames_captured", s->frames_captured);
     for (int i = 1; i < CORE_OFFENCES; i++)
         set_number(offences, core_offence_name[i], s->offence[i]);
     json_object_set_new(core, "offences", offences);

@@ -12,13 +12,28 @@ bool core_may_call_ring(const struct core *core)
     return core->tx_count + RING_OUT_MAX <= CORE_TX_WAITING;
 }
 
+static int tx_burst(struct core *core, struct zcb **frames, int count)
+{
+    if (__builtin_expect(core->tape != NULL, 0))
+        return core_capture_send(core, frames, count);
+    return transport_tx_burst(core->transport, frames, count);
+}
+
+static int rx_burst(struct core *core, struct zcb **frames)
+{
+    int count = transport_rx_burst(core->transport, frames, RING_BURST);
+    if (__builtin_expect(core->tape != NULL, 0) && count > 0)
+        core_capture_received(core, frames, count);
+    return count;
+}
+
 /* I2 */
 static void flush(struct core *core)
 {
     while (core->tx_count > 0) {
         uint32_t run = min_u32(core->tx_count, CORE_TX_WAITING - core->tx_first);
         int count = (int)min_u32(run, TRANSPORT_BURST);
-        int sent = transport_tx_burst(core->transport, core->tx_waiting + core->tx_first, count);
+        int sent = tx_burst(core, core->tx_waiting + core->tx_first, count);
         if (sent > 0) {
             core->tx_first = (core->tx_first + (uint32_t)sent) % CORE_TX_WAITING;
             core->tx_count -= (uint32_t)sent;
@@ -121,7 +136,7 @@ void core_drain(struct core *core)
 static bool receive(struct core *core)
 {
     struct zcb *frames[RING_BURST];
-    int count = transport_rx_burst(core->transport, frames, RING_BURST);
+    int count = rx_burst(core, frames);
     if (count > 0) {
         ring_recv(core->ring, core->now_ns, frames, count, &core->out);
         core_drain(core);
@@ -143,7 +158,7 @@ static __attribute__((noinline, cold)) void drop_stale(struct core *core)
     struct zcb *frames[RING_BURST];
     int count;
     for (int bursts = 0; bursts < CORE_STALE_BURSTS; bursts++) {
-        count = transport_rx_burst(core->transport, frames, RING_BURST);
+        count = rx_burst(core, frames);
         for (int i = 0; i < count; i++)
             zcb_drop(frames[i], ZCB_HELD_OUT);
         if (count <= 0)
