@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "capture.h"
 #include "corosync/corotypes.h"
 #include "handle.h"
 #include "listen.h"
@@ -177,6 +178,7 @@ void connection_close(struct connection *conn)
         conn->handle->connection = NULL;
         handle_end(c, conn->handle);
     }
+    capture_connection_closed(conn);
     qb_loop_poll_del(c->loop, conn->fd);
     close(conn->fd);
     *conn->link = conn->next;

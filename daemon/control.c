@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "capture.h"
 #include "connection.h"
 #include "handle.h"
 #include "listen.h"
@@ -174,6 +175,7 @@ void control_close(struct control *c)
     for (uint32_t i = 0; i < c->config->clients_max; i++)
         if (c->handles[i])
             c->handles[i]->ending = true; /* the core has let go of everything */
+    capture_close(c);
     while (c->connections)
         connection_close(c->connections);
     connection_sweep(c);

@@ -10,6 +10,7 @@
  *   listen.c      the socket in the runtime directory
  *   connection.c  one control socket: packets in, answers out
  *   request.c     what each request does
+ *   capture.c     who watches what the node sends and receives
  *   handle.c      a client of the core, from CORE_CLIENT_ADD to the answer to CORE_CLIENT_END
  *
  * Knows:      which clients there are and what each waits for.
@@ -29,6 +30,7 @@
 
 struct qb_loop;
 struct ask;
+struct capture;
 struct connection;
 struct handle;
 
@@ -54,6 +56,7 @@ struct control {
     uint32_t connection_count;
     struct handle **handles; /* by slot */
     uint32_t handle_count, last_serial;
+    struct capture *capture; /* NULL: nobody captures */
 
     struct ask *asks;                        /* all that are not answered */
     struct ask *unsent_first, **unsent_last; /* of these, what the core's queue had no room for */

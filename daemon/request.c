@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "capture.h"
 #include "corosync/corotypes.h"
 #include "handle.h"
 
@@ -234,6 +235,14 @@ static bool take_client(struct connection *conn, const struct ctl_request *reque
     }
 }
 
+static bool take_admin(struct connection *conn, const struct ctl_request *request)
+{
+    if (conn->state != CONNECTION_ADMIN || request->type != CTL_CAPTURE)
+        return false;
+    capture_request(conn, request);
+    return true;
+}
+
 static bool take_known(struct connection *conn, const struct ctl_request *request, uint32_t pid)
 {
     switch (request->type) {
@@ -250,7 +259,8 @@ static bool take_known(struct connection *conn, const struct ctl_request *reques
         finalize(conn);
         return true;
     default:
-        return conn->state == CONNECTION_CLIENT && take_client(conn, request, pid);
+        return conn->state == CONNECTION_CLIENT ? take_client(conn, request, pid)
+                                                : take_admin(conn, request);
     }
 }
 

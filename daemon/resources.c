@@ -12,7 +12,7 @@
 int resources_open(struct resources *r, const struct config *config, char *why, size_t why_bytes)
 {
     enum zcb_pages pages = config->hugepages ? ZCB_PAGES_TRY : ZCB_PAGES_SMALL;
-    *r = (struct resources){ .config = config, .last_id = ARENA_ID_CHANNEL };
+    *r = (struct resources){ .config = config, .last_id = ARENA_ID_TAPE };
     int failed = zcb_arena_create(&r->rx, "synchrotron-rx", config->rx_bytes, ARENA_ID_RX, pages,
                                   ZCB_WRITER_CREATOR);
     if (failed) {
@@ -167,7 +167,7 @@ static uint32_t next_id(struct resources *r)
 {
     do
         r->last_id++;
-    while (r->last_id <= ARENA_ID_CHANNEL || tx_segment_find(r, r->last_id)); /* M4 */
+    while (r->last_id <= ARENA_ID_TAPE || tx_segment_find(r, r->last_id)); /* M4 */
     return r->last_id;
 }
 

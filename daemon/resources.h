@@ -57,7 +57,7 @@ struct resources {
     uint64_t tx_bytes, tx_large_bytes, tx_kept_bytes, tx_own_bytes, channel_bytes;
 };
 
-enum { ARENA_ID_RX = 1, ARENA_ID_CORE = 2, ARENA_ID_CHANNEL = 3 };
+enum { ARENA_ID_RX = 1, ARENA_ID_CORE = 2, ARENA_ID_CHANNEL = 3, ARENA_ID_TAPE = 4 };
 
 /* The RX arena and the core page. -errno, and `why` is one line. */
 int resources_open(struct resources *r, const struct config *config, char *why, size_t why_bytes);

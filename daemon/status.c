@@ -7,6 +7,7 @@
 
 #include "ask.h"
 #include "blackbox.h"
+#include "capture.h"
 #include "connection.h"
 #include "handle.h"
 
@@ -260,6 +261,7 @@ static json_t *memory_object(const struct control *c, const struct core_status *
                                     c->config->tx_total_bytes + tx_own_bytes_max(r)));
     json_object_set_new(memory, "channels", part_object(r->channel_bytes, r->channel_count, 0));
     json_object_set_new(memory, "core_page", part_object(r->core_page.bytes, 1, 0));
+    json_object_set_new(memory, "tape", part_object(capture_bytes(c), c->capture != NULL, 0));
     /* The heads' slots are part of what the core has for itself. */
     json_t *private = part_object(s->private_bytes, 1, 0);
     json_object_set_new(private, "tx_heads",
@@ -272,7 +274,7 @@ static json_t *memory_object(const struct control *c, const struct core_status *
     json_object_set_new(memory, "control_private", part_object(control_bytes(c), 1, 0));
     set_number(memory, "total_bytes",
                r->rx.bytes + r->tx_bytes + r->tx_own_bytes + r->channel_bytes + r->core_page.bytes +
-                   s->private_bytes + control_bytes(c));
+                   capture_bytes(c) + s->private_bytes + control_bytes(c));
     set_number(memory, "rss_bytes", resident_bytes());
     return memory;
 }

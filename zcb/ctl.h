@@ -44,6 +44,10 @@ enum ctl_type {
     CTL_FINALIZE = 9, /* end the connection; messages accepted before still go out */
     CTL_KICK = 10,    /* send one byte on the wake socket; no answer */
     CTL_STATUS = 11,  /* -> arg64 = bytes; fd: a memfd with one JSON object */
+    CTL_CAPTURE = 12, /* of an admin; arg = bytes to keep of each frame, 0: all -> arg64 = bytes;
+                         fd: an arena with a tape (tape.h), written until the connection ends.
+                         CS_ERR_ACCESS: neither root nor the daemon's own user asks; CS_ERR_BUSY:
+                         another captures, arg = its pid */
 };
 
 struct ctl_request {
@@ -58,7 +62,7 @@ struct ctl_request {
 
 enum { CTL_HELLO_FIRST_RING = 1 << 0 }; /* CTL_HELLO arg: CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF */
 enum { CTL_HELLO_WANT_RINGS = 1 << 1 }; /* CTL_HELLO arg: the handle has a ring callback */
-enum { CTL_HELLO_ADMIN = 1 << 2 }; /* CTL_HELLO arg: status only, no channel and no descriptors */
+enum { CTL_HELLO_ADMIN = 1 << 2 }; /* CTL_HELLO arg: to look on: no channel and no descriptors */
 
 enum { CTL_TX_STAYS = 1 << 0 }; /* CTL_TX_GET arg: kept for good, so less may be given */
 enum { CTL_TX_LENT = 1 << 0 }; /* its answer: to be given back as soon as nothing in it is in use */

@@ -324,8 +324,8 @@ static json_int_t bytes_of(json_t *memory, const char *part)
 
 Test(control, J1_status_says_where_every_page_is)
 {
-    static const char *const parts[] = { "rx",        "tx_segments",  "channels",
-                                         "core_page", "core_private", "control_private" };
+    static const char *const parts[] = { "rx",           "tx_segments",     "channels", "core_page",
+                                         "core_private", "control_private", "tape" };
     struct client client = welcome(), admin;
     json_int_t sum = 0;
     room.core.entry_count = 5;

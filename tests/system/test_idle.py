@@ -107,7 +107,7 @@ def test_status_says_where_every_page_is(cluster):
     cluster.members((1, 2, 3))
     for i in (1, 2, 3):
         memory = cluster.status(i)["memory"]
-        parts = ("rx", "tx_segments", "channels", "core_page", "core_private", "control_private")
+        parts = ("rx", "tx_segments", "channels", "core_page", "core_private", "control_private", "tape")
         assert sum(memory[part]["bytes"] for part in parts) == memory["total_bytes"]
         if not SANITIZED:
             assert rss_bytes(cluster.pid(i)) < memory["total_bytes"] + (24 << 20), memory
