@@ -1,74 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "status.h"
 
+#include "admin.h"
 #include "status_table.h"
-#include "zcb.h"
-
-#include <corosync/corotypes.h>
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
-    ANSWER_S = 5,
     STATUS_BYTES_MAX = 64 << 20,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
 };
-
-static const char *runtime_dir(void)
-{
-    const char *dir = getenv(CTL_RUNTIME_DIR_ENV);
-    return dir && dir[0] ? dir : CTL_RUNTIME_DIR_DEFAULT;
-}
-
-/* A descriptor, or -errno. */
-static int connect_to_daemon(void)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    struct timeval patience = { .tv_sec = ANSWER_S };
-    int bytes = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", runtime_dir(),
-                         CTL_SOCKET_NAME);
-    if (bytes < 0 || (size_t)bytes >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    int error = -errno;
-    close(fd);
-    return error;
-}
-
-/* One request and its answer; *fd is -1 when no descriptor came with it. */
-static int ask(int control, enum ctl_type type, uint32_t arg, struct ctl_answer *answer, int *fd)
-{
-    struct ctl_request request = {
-        .magic = CTL_MAGIC, .version = CTL_VERSION, .type = (uint16_t)type, .arg = arg
-    };
-    int fd_count = 1;
-    *fd = -1;
-    int bytes = ctl_send(control, &request, sizeof(request), NULL, 0);
-    if (bytes >= 0)
-        bytes = ctl_recv(control, answer, sizeof(*answer), fd, &fd_count, NULL);
-    if (bytes < 0)
-        return bytes;
-    if (fd_count == 0)
-        *fd = -1;
-    if ((size_t)bytes < offsetof(struct ctl_answer, hello) || answer->magic != CTL_MAGIC)
-        return bytes == 0 ? -ECONNRESET : -EPROTO;
-    if (answer->error == CS_ERR_ACCESS)
-        return -EACCES;
-    return answer->error == CS_OK ? 0 : -EPROTO;
-}
 
 /* The object as text. Owner: the caller, free(). NULL and *error otherwise. */
 static char *read_text(int fd, uint64_t bytes, int *error)
@@ -92,43 +38,21 @@ static char *read_text(int fd, uint64_t bytes, int *error)
     return text;
 }
 
-static char *fetch(int *error)
+static char *fetch(const char *dir, int *error)
 {
     struct ctl_answer answer = { 0 };
     char *text = NULL;
-    int fd = -1, control = connect_to_daemon();
+    int fd = -1, control = admin_open(dir);
     *error = control < 0 ? control : 0;
     if (*error)
         return NULL;
-    *error = ask(control, CTL_HELLO, CTL_HELLO_ADMIN, &answer, &fd);
+    *error = admin_ask(control, CTL_STATUS, 0, &answer, &fd);
+    if (*error == 0)
+        text = read_text(fd, answer.arg64, error);
     if (fd >= 0)
         close(fd);
-    if (*error == 0) {
-        *error = ask(control, CTL_STATUS, 0, &answer, &fd);
-        if (*error == 0)
-            text = read_text(fd, answer.arg64, error);
-        if (fd >= 0)
-            close(fd);
-    }
     close(control);
     return text;
-}
-
-static void explain(int error)
-{
-    const char *dir = runtime_dir();
-    if (error == -ENOENT || error == -ECONNREFUSED)
-        fprintf(stderr,
-                "synchrotron status: no daemon runs at %s; start synchrotrond, or say with %s\n"
-                "which one is meant\n",
-                dir, CTL_RUNTIME_DIR_ENV);
-    else if (error == -EACCES)
-        fprintf(stderr,
-                "synchrotron status: the daemon at %s does not admit this user; be root or its\n"
-                "own user, or name yours in its configuration: clients { uid: %u }\n",
-                dir, (unsigned)geteuid());
-    else
-        fprintf(stderr, "synchrotron status: the daemon at %s: %s\n", dir, strerror(-error));
 }
 
 static int show(const char *text, bool json)
@@ -186,9 +110,10 @@ int status_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     int error;
-    char *text = fetch(&error);
+    const char *dir = admin_runtime_dir();
+    char *text = fetch(dir, &error);
     if (!text) {
-        explain(error);
+        admin_explain("status", dir, error);
         return EXIT_FAILED;
     }
     int status = show(text, json);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CLI_ADMIN_H
+#define CLI_ADMIN_H
+
+/*
+ * admin.h - asking the local daemon about itself, over its control socket.
+ *
+ * Knows:      where the socket is, how to say hello, and what to tell people when that fails.
+ * Knows not:  what is asked.
+ */
+
+#include "zcb.h"
+
+/* What the environment says, or the default. */
+const char *admin_runtime_dir(void);
+
+/**
+ * A connection to the daemon of this runtime directory, which has answered our hello.
+ *
+ * Owner:   the caller, close()
+ * Errors:  -errno; -EACCES it does not admit this user
+ */
+int admin_open(const char *dir);
+
+/**
+ * One request and its answer; *fd is -1 when no descriptor came with it.
+ *
+ * Errors:  -EACCES, -EBUSY as the daemon said; -ECONNRESET it has gone; -EPROTO anything else that
+ *          it says; -errno
+ */
+int admin_ask(int control, enum ctl_type type, uint32_t arg, struct ctl_answer *answer, int *fd);
+
+/* Why this command came to nothing, and what can be done. */
+void admin_explain(const char *command, const char *dir, int error);
+
+#endif
