@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "capture.h"
 #include "demo.h"
 #include "demo_client.h"
 #include "status.h"
@@ -11,6 +12,7 @@ static void usage(FILE *out)
 {
     fputs("usage: synchrotron COMMAND [OPTIONS]\n"
           "\n"
+          "  capture   what the ring sends and receives, as a file for wireshark\n"
           "  demo      start a cluster on this machine, kill a daemon, compare what all saw\n"
           "  status    ring, members, groups and their processes, counters, memory\n"
           "\n"
@@ -22,6 +24,8 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "capture") == 0)
+        return capture_main(argc - 1, argv + 1);
     if (strcmp(command, "demo") == 0)
         return demo_main(argc - 1, argv + 1);
     if (strcmp(command, "status") == 0)
