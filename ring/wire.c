@@ -21,27 +21,21 @@ WIRE_UNPADDED(want, WIRE_WANT_TABLE);
 WIRE_UNPADDED(park, WIRE_PARK_TABLE);
 WIRE_UNPADDED(info, WIRE_INFO_TABLE);
 
-const char *const wire_type_name[WIRE_TYPES] = {
-    [0] = "none",
-    [WIRE_DATA] = "data",
-    [WIRE_RECOVERY] = "recovery",
-    [WIRE_TOKEN] = "token",
-    [WIRE_JOIN] = "join",
-    [WIRE_COMMIT] = "commit",
-    [WIRE_BEACON] = "beacon",
-    [WIRE_WANT] = "want",
-    [WIRE_PARK] = "park",
-    [WIRE_INFO] = "info",
-};
+/* Lists begin aligned, and each names a field that counts it. */
+#define WIRE_LISTED(of, list, type, count, meaning)                               \
+    static_assert(sizeof(struct wire_##of) % _Alignof(type) == 0 &&               \
+                      sizeof(((struct wire_##of *)0)->count) <= sizeof(uint32_t), \
+                  #of "." #list);
+WIRE_LIST_TABLE(WIRE_LISTED)
+
+#define WIRE_TYPE_NAME(NAME, name, number, meaning) [WIRE_##NAME] = #name,
+
+const char *const wire_type_name[WIRE_TYPES] = { [0] = "none", WIRE_TYPE_TABLE(WIRE_TYPE_NAME) };
 
 /* Head and fixed fields. */
-static const uint16_t fixed_bytes[WIRE_TYPES] = {
-    [WIRE_DATA] = sizeof(struct wire_data),     [WIRE_RECOVERY] = sizeof(struct wire_recovery),
-    [WIRE_TOKEN] = sizeof(struct wire_token),   [WIRE_JOIN] = sizeof(struct wire_join),
-    [WIRE_COMMIT] = sizeof(struct wire_commit), [WIRE_BEACON] = sizeof(struct wire_beacon),
-    [WIRE_WANT] = sizeof(struct wire_want),     [WIRE_PARK] = sizeof(struct wire_park),
-    [WIRE_INFO] = sizeof(struct wire_info),
-};
+#define WIRE_FIXED(NAME, name, number, meaning) [WIRE_##NAME] = sizeof(struct wire_##name),
+
+static const uint16_t fixed_bytes[WIRE_TYPES] = { WIRE_TYPE_TABLE(WIRE_FIXED) };
 
 /* Is each chunk possible, and do the pieces end exactly where the frame does? */
 static bool chunks_fit(const struct wire_data *data, const struct wire_chunk *chunk)

@@ -6,8 +6,10 @@
  * wire.h - every byte the ring puts on a wire. Little-endian.
  *
  * Each frame type is one table of (type, field, meaning); the structs below are made from the
- * tables, and documentation and dissector can be. A frame is a common head, the fixed part of its
- * type, a list (chunks, seqs, ids, entries) and, in DATA and RECOVERY, payload.
+ * tables, and so are docs/wire.md and the dissector for wireshark (scripts/wire_tables.py, which
+ * reads the _TABLE macros of this file as they stand here: one row a line, sums of other tables by
+ * name). A frame is a common head, the fixed part of its type, lists (chunks, seqs, ids) and, in
+ * DATA and RECOVERY, payload.
  *
  * Knows:      layouts, and whether a frame can be what it says, from its bytes alone.
  * Knows not:  whether a frame is wanted: rings, windows and members are others' business.
@@ -31,22 +33,25 @@ enum {
     WIRE_VERSION_HIGH = 1,   /* and up to */
     WIRE_PORT_MAX = (1 << 24) - 1,
     WIRE_PIECE_BYTES_MAX = (1 << 24) - 1,
-    WIRE_PAYLOAD_ALIGN = CHAN_TX_ALIGN,
+    WIRE_PAYLOAD_ALIGN = 8,
     WIRE_RTR_MAX = 48, /* seqs asked for in one token: fits the smallest frame */
 };
 
-enum wire_type {
-    WIRE_DATA = 1,
-    WIRE_RECOVERY = 2, /* a frame of an old ring, sent again on the new one */
-    WIRE_TOKEN = 3,
-    WIRE_JOIN = 4,
-    WIRE_COMMIT = 5,
-    WIRE_BEACON = 6, /* of a representative, to nodes outside its ring */
-    WIRE_WANT = 7,   /* a node has messages: a resting token please move */
-    WIRE_PARK = 8,   /* the token rests at the sender */
-    WIRE_INFO = 9,   /* first frame of each member on a new ring: what it brings from its old one */
-    WIRE_TYPES,
-};
+/* (name, its struct wire_, number, meaning) */
+#define WIRE_TYPE_TABLE(X)                                                        \
+    X(DATA, data, 1, "messages of one node, with their place on the ring")        \
+    X(RECOVERY, recovery, 2, "a frame of an old ring, sent again on the new one") \
+    X(TOKEN, token, 3, "who has it may send; goes from member to member")         \
+    X(JOIN, join, 4, "a node wants a ring of these nodes")                        \
+    X(COMMIT, commit, 5, "the ring that all agreed upon; goes round it once")     \
+    X(BEACON, beacon, 6, "of a representative, to nodes outside its ring")        \
+    X(WANT, want, 7, "a node has messages: a resting token please move")          \
+    X(PARK, park, 8, "the token rests at the sender")                             \
+    X(INFO, info, 9, "first frame of each member on a new ring: what it brings from its old one")
+
+#define WIRE_TYPE_NUMBER(NAME, name, number, meaning) WIRE_##NAME = number,
+
+enum wire_type { WIRE_TYPE_TABLE(WIRE_TYPE_NUMBER) WIRE_TYPES };
 extern const char *const wire_type_name[WIRE_TYPES];
 
 /* Room for what makes a frame authentic. */
@@ -139,6 +144,31 @@ struct wire_tag {
     X(uint64_t, seq, "its seq")                       \
     X(uint64_t, aru, "its aru")
 
+/* What lies behind the fixed part, in this order: (of, list, type of an entry, field that counts
+ * them, meaning). */
+#define WIRE_LIST_TABLE(X)                                                                        \
+    X(data, chunk, struct wire_chunk, chunk_count, "one message each, or one piece of a message") \
+    X(recovery, chunk, struct wire_chunk, chunk_count, "as they were on the old ring")            \
+    X(token, rtr, uint64_t, rtr_count, "places asked for again, ascending")                       \
+    X(join, proc, uint32_t, proc_count, "nodes of proc_set that are not in fail_set, ascending")  \
+    X(join, fail, uint32_t, fail_count, "nodes of fail_set, ascending")                           \
+    X(commit, id, uint32_t, member_count, "members of the new ring, ascending")
+
+/* Bits of a field called flags: (of, name, bit, meaning). RECOVERY has those of DATA. */
+#define WIRE_FLAG_TABLE(X)                                                        \
+    X(data, SAFE, 0, "exactly when every chunk is GUARANTEE_SAFE")                \
+    X(token, INSTALL, 0, "recovery is complete, the new ring is to be installed") \
+    X(join, LEAVING, 0, "the sender goes and says nothing more")
+
+/* Parts of a chunk's fields: (field, part, first bit, bits, meaning). */
+#define WIRE_CHUNK_BITS_TABLE(X)                                                        \
+    X(bytes_flags, bytes, 0, 24, "of the piece")                                        \
+    X(bytes_flags, FIRST, 24, 1, "a message begins with it")                            \
+    X(bytes_flags, LAST, 25, 1, "a message ends with it")                               \
+    X(bytes_flags, CONTROL, 26, 1, "the groups' own: a join, a leave, or who is there") \
+    X(port_guarantee, port, 0, 24, "names a handle on the sender's node")               \
+    X(port_guarantee, guarantee, 24, 8, "enum guarantee")
+
 #define WIRE_FIELD(type, name, meaning) type name;
 
 struct wire_head {
@@ -200,9 +230,9 @@ struct wire_park {
     WIRE_PARK_TABLE(WIRE_FIELD)
 };
 
-enum { WIRE_SAFE = 1 << 0 };    /* DATA, RECOVERY: exactly when every chunk is GUARANTEE_SAFE */
-enum { WIRE_INSTALL = 1 << 0 }; /* TOKEN: recovery is complete, the new ring is to be installed */
-enum { WIRE_LEAVING = 1 << 0 }; /* JOIN: the sender goes and says nothing more */
+#define WIRE_FLAG(of, NAME, bit, meaning) WIRE_##NAME = 1 << bit,
+
+enum wire_flag { WIRE_FLAG_TABLE(WIRE_FLAG) };
 
 /*
  * Pieces lie in payload in the order of their chunks, each at the next multiple of
@@ -223,6 +253,8 @@ enum {
     WIRE_RECOVERY_EXTRA_BYTES = sizeof(struct wire_recovery) - sizeof(struct wire_data),
 };
 
+static_assert((int)WIRE_PAYLOAD_ALIGN == (int)CHAN_TX_ALIGN,
+              "clients' messages are sent as they lie");
 static_assert(sizeof(struct wire_head) == 56, "L1");
 static_assert(sizeof(struct wire_chunk) == 8, "L1");
 static_assert(sizeof(struct wire_info) == 120, "L1");
