@@ -77,14 +77,12 @@ struct clients {
     void (*post)(void *context, const struct core_event *event); /* never fails */
     void *context;
     uint32_t clients_max, message_bytes_max;
-    uint32_t small_bytes;               /* a message of so many bytes fits one frame */
     struct client *by_slot[PORT_SLOTS]; /* NULL: free */
     struct client **list;               /* those there are, in no order */
     uint32_t count, next;               /* next: who may send first this turn */
     uint32_t generation[PORT_SLOTS];
     uint16_t in_flight[PORT_SLOTS];
-    const struct client *bulk; /* whose bulk message is under way */
-    uint64_t full_since_ns;    /* the ring takes nothing more; 0: it does */
+    uint64_t full_since_ns; /* the ring takes nothing more; 0: it does */
     bool stopping;
     struct segment control;
     uint8_t *control_memory;

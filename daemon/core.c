@@ -140,7 +140,6 @@ static int create_ring(struct core *core, const struct core_config *config, char
                           config->start_ns ? config->start_ns : clock_ns(), &field);
     if (error)
         snprintf(why, why_bytes, "poll core: the ring does not accept its %s", field);
-    core->clients.small_bytes = rc.frame_bytes_max - 192; /* heads, chunk, recovery */
     int failed =
         groups_create(&core->groups, c->node_id, nodes, c->node_count, &core_groups_ops, core);
     return error ? error : failed;
@@ -149,7 +148,6 @@ static int create_ring(struct core *core, const struct core_config *config, char
 static int create_clients(struct core *core, const struct core_config *config)
 {
     const struct config *c = core->config;
-    uint32_t small_bytes = core->clients.small_bytes;
     uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 4);
     int error = clients_create(&core->clients, config->clients_max);
     if (error)
@@ -161,7 +159,6 @@ static int create_clients(struct core *core, const struct core_config *config)
     core->clients.post = core_post;
     core->clients.context = core;
     core->clients.message_bytes_max = c->message_bytes_max;
-    core->clients.small_bytes = small_bytes;
     core->private_bytes += waiting * sizeof(struct waiting) + CONTROL_BYTES + sizeof(*core) +
                            core->rx_pool.count * 2 * sizeof(uint32_t);
     return deliver_create(&core->deliver, &core->rx_pool, config->clients_max, waiting,

@@ -17,6 +17,12 @@ enum step {
     STEP_FULL,    /* the ring takes nothing more this turn */
 };
 
+/* What waits for large messages only may be passed by what other clients send. */
+static enum step refused(int error)
+{
+    return error == -EBUSY ? STEP_BLOCKED : STEP_FULL;
+}
+
 /* A control message into the ring, urgent when it is nobody's: a SYNC. Its bytes stay in our own
  * segment until they are released. When the service stops the last leaves are SAFE, so that we do
  * not go before everybody has them. A SYNC never is: with nothing SAFE before the last of them, who
@@ -65,16 +71,15 @@ static struct membership *next_operation(struct client *c, uint32_t *barrier)
     return NULL;
 }
 
-static enum step send_operation(struct clients *cs, struct client *c, struct membership *membership)
+static enum step send_operation(struct clients *cs, struct membership *membership)
 {
     uint8_t bytes[8 + CTL_NAME_BYTES];
     bool join = membership->join == JOIN_WAITING;
     uint32_t count = join ? gwire_put_join(bytes, membership->pid, &membership->name)
                           : gwire_put_leave(bytes, membership->reason);
-    if (cs->bulk == c)
-        return STEP_BLOCKED; /* behind it: C1 */
-    if (submit_control(cs, membership->port, bytes, count) != 0)
-        return STEP_FULL;
+    int error = submit_control(cs, membership->port, bytes, count);
+    if (error)
+        return refused(error); /* behind its large messages: C1 */
     if (join)
         membership->join = JOIN_SENT;
     else
@@ -119,12 +124,6 @@ static struct submit_check check(const struct clients *cs, const struct client *
     return (struct submit_check){ CORE_OFFENCE_NONE, 0 };
 }
 
-static enum step refused(struct clients *cs, const struct chan_submit *s)
-{
-    /* A large one waits for the large one before it; small ones pass. */
-    return s->bytes > cs->small_bytes && ring_bulk_busy(cs->ring) ? STEP_BLOCKED : STEP_FULL;
-}
-
 static enum step submit_message(struct clients *cs, struct client *c, const struct chan_submit *s)
 {
     struct segment *segment = c->segment[s->segment];
@@ -135,7 +134,6 @@ static enum step submit_message(struct clients *cs, struct client *c, const stru
         segment_took(segment, record, s->end);
         return STEP_DONE;
     }
-    bool bulk_before = ring_bulk_busy(cs->ring);
     struct ring_message message = {
         .payload = { .data = segment->base + s->offset,
                      .offset = s->offset,
@@ -145,13 +143,12 @@ static enum step submit_message(struct clients *cs, struct client *c, const stru
         .port = membership->port,
         .guarantee = s->guarantee,
     };
-    if (ring_submit(cs->ring, &message) != 0) {
+    int error = ring_submit(cs->ring, &message);
+    if (error) {
         segment_not_taken(segment, record);
-        return refused(cs, s);
+        return refused(error);
     }
     segment_took(segment, record, s->end);
-    if (!bulk_before && ring_bulk_busy(cs->ring))
-        cs->bulk = c;
     c->messages_in++;
     c->bytes_in += s->bytes;
     cs->stats->messages_in++;
@@ -161,8 +158,6 @@ static enum step submit_message(struct clients *cs, struct client *c, const stru
 
 static enum step take_submit(struct clients *cs, struct client *c)
 {
-    if (cs->bulk == c)
-        return STEP_BLOCKED;
     struct chan_submit s;
     memcpy(&s, c->submit.entries + (size_t)(c->submit.head & (CHAN_SUBMIT_COUNT - 1)) * sizeof(s),
            sizeof(s));
@@ -184,7 +179,7 @@ static enum step client_step(struct clients *cs, struct client *c)
     uint32_t barrier;
     struct membership *operation = next_operation(c, &barrier);
     if (operation && barrier == c->submit.head)
-        return send_operation(cs, c, operation);
+        return send_operation(cs, operation);
     if (c->mistrusted)
         return STEP_NOTHING;
     return c->submit.head != c->submit.tail_seen ? take_submit(cs, c) : STEP_NOTHING;
@@ -240,8 +235,6 @@ static bool let_go(struct clients *cs, struct client *c)
             cs->list[i] = cs->list[cs->count - 1];
     }
     cs->stats->clients = --cs->count;
-    if (cs->bulk == c)
-        cs->bulk = NULL;
     cs->post(cs->context,
              &(struct core_event){ .type = CORE_EVENT_ANSWER, .error = CS_OK, .tag = c->end_tag });
     free(c);
@@ -296,8 +289,6 @@ static bool submits(struct clients *cs, uint64_t now_ns)
 
 bool clients_turn(struct clients *cs, uint64_t now_ns)
 {
-    if (cs->bulk && !ring_bulk_busy(cs->ring))
-        cs->bulk = NULL;
     bool worked = send_sync(cs);
     worked = returns_and_backlogs(cs) || worked;
     worked = submits(cs, now_ns) || worked;

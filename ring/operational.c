@@ -156,7 +156,7 @@ void operational_enter(struct ring *r)
         timer_off(r, TIMER_LOSS);
     if (pack_bulk_restart(&r->pack)) {
         r->stats.bulk_restarts++;
-        ring_trace_add(r, RING_TRACE_BULK_RESTART, r->pack.bulk.message.port, 0, 0);
+        ring_trace_add(r, RING_TRACE_BULK_RESTART, pack_bulk(&r->pack)->port, 0, 0);
     }
     r->stats.configurations++;
     ring_trace_add(r, RING_TRACE_CONFIGURATION, r->my_ring.id.seq, r->my_ring.id.rep,

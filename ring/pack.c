@@ -177,14 +177,49 @@ static COLD int submit_urgent(struct pack *pack, const struct ring_message *mess
     return 0;
 }
 
+/* Where the message is that has `before` others before it in line. */
+static uint32_t bulk_at(const struct pack *pack, uint32_t before)
+{
+    return (pack->bulk_first + before) % PACK_BULK_MAX;
+}
+
+static COLD bool bulk_waits_in_class(const struct pack *pack, uint32_t port)
+{
+    for (uint32_t i = 0; i < pack->bulk_count; i++) {
+        if (pack->bulk[bulk_at(pack, i)].message.port == port)
+            return true;
+    }
+    return false;
+}
+
+/* Is bulk of this port in line, not taken to its last piece? */
+static inline bool bulk_waits(const struct pack *pack, uint32_t port)
+{
+    return pack->bulk_ports[port % PACK_PORT_CLASSES] > 0 && bulk_waits_in_class(pack, port);
+}
+
+static bool needs_permission(const struct pack_whole *whole)
+{
+    return whole->message.payload.bytes > RING_BULK_FREE_BYTES;
+}
+
+/* The last in line needs the token's permission. */
+static bool bulk_ends_large(const struct pack *pack)
+{
+    return pack->bulk_count > 0 &&
+           needs_permission(&pack->bulk[bulk_at(pack, pack->bulk_count - 1)]);
+}
+
 static COLD int submit_bulk(struct pack *pack, const struct ring_message *message)
 {
     INVARIANT(!message->control); /* ring.h: such a control message is urgent */
-    if (pack->bulk_busy)
-        return -EAGAIN;
-    whole_start(pack, &pack->bulk, message);
-    pack->bulk_busy = true;
-    pack->bulk_fence = pack->frame_count;
+    if (pack->bulk_count == PACK_BULK_MAX || bulk_ends_large(pack))
+        return -EBUSY;
+    struct pack_whole *whole = &pack->bulk[bulk_at(pack, pack->bulk_count++)];
+    whole_start(pack, whole, message);
+    whole->fence = pack->frames_begun;
+    pack->bulk_frames += whole->frames_left;
+    pack->bulk_ports[message->port % PACK_PORT_CLASSES]++;
     pack->open = (struct pack_open){ 0 }; /* B2: what comes later stays behind the fence */
     return 0;
 }
@@ -201,6 +236,7 @@ static COLD int submit_open(struct pack *pack, bool safe)
         pack->first = open.frame;
     pack->last = open.frame;
     pack->frame_count++;
+    pack->frames_begun++;
     pack->open = open;
     return 0;
 }
@@ -210,10 +246,10 @@ int pack_submit(struct pack *pack, const struct ring_message *message)
     INVARIANT(message->port <= WIRE_PORT_MAX && message->guarantee <= GUARANTEE_SAFE);
     if (message->urgent)
         return submit_urgent(pack, message);
-    if (pack->bulk_busy && message->port == pack->bulk.message.port)
-        return -EAGAIN; /* B2 */
     if (message->payload.bytes > pack->piece_bytes)
         return submit_bulk(pack, message);
+    if (bulk_waits(pack, message->port))
+        return -EBUSY; /* B2 */
     bool continues = open_continues(&pack->open, message);
     if (!pack->open.frame || !open_fits(pack, &pack->open, message, continues)) {
         int error = submit_open(pack, message->guarantee == GUARANTEE_SAFE);
@@ -245,16 +281,27 @@ static struct zcb *take_urgent(struct pack *pack)
     return frame_done(open.frame);
 }
 
+/* The first in line is at its end. */
+static void bulk_end(struct pack *pack)
+{
+    struct pack_whole *whole = &pack->bulk[pack->bulk_first];
+    pack->bulk_ports[whole->message.port % PACK_PORT_CLASSES]--;
+    pack->bulk_frames -= whole->frames_left;
+    whole_end(pack, whole);
+    pack->bulk_first = (pack->bulk_first + 1) % PACK_BULK_MAX;
+    pack->bulk_count--;
+}
+
 static struct zcb *take_bulk(struct pack *pack)
 {
     struct pack_open open;
-    bool safe = pack->bulk.message.guarantee == GUARANTEE_SAFE;
+    struct pack_whole *whole = &pack->bulk[pack->bulk_first];
+    bool safe = whole->message.guarantee == GUARANTEE_SAFE;
     if (!open_start(pack, &open, safe, PACK_RESERVE))
         return NULL;
-    if (whole_cut(pack, &pack->bulk, &open)) {
-        whole_end(pack, &pack->bulk);
-        pack->bulk_busy = false;
-    }
+    pack->bulk_frames--;
+    if (whole_cut(pack, whole, &open))
+        bulk_end(pack);
     pack->bulk_turn = false;
     return frame_done(open.frame);
 }
@@ -269,18 +316,19 @@ static struct zcb *take_backlog(struct pack *pack)
         pack->last = NULL;
     frame->next = NULL;
     pack->frame_count--;
-    if (pack->bulk_fence > 0)
-        pack->bulk_fence--;
     pack->bulk_turn = true;
     pack->messages += data_of(frame)->chunk_count;
     return frame_done(frame);
 }
 
-/* Has the bulk lane a frame to give, but for the fence? */
+/* Has the bulk lane a frame to give now? */
 static bool bulk_may(const struct pack *pack, bool bulk_allowed)
 {
-    return pack->bulk_busy &&
-           (bulk_allowed || pack->bulk.message.payload.bytes <= RING_BULK_FREE_BYTES);
+    if (pack->bulk_count == 0)
+        return false;
+    const struct pack_whole *whole = &pack->bulk[pack->bulk_first];
+    return whole->fence <= pack->frames_begun - pack->frame_count &&
+           (bulk_allowed || !needs_permission(whole));
 }
 
 struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed)
@@ -290,8 +338,7 @@ struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed)
         frame = take_urgent(pack);
     if (frame || !gate_open)
         return frame;
-    bool bulk = bulk_may(pack, bulk_allowed) && pack->bulk_fence == 0;
-    if (bulk && (pack->bulk_turn || !pack->first))
+    if ((pack->bulk_turn || !pack->first) && bulk_may(pack, bulk_allowed))
         frame = take_bulk(pack);
     if (!frame && pack->first)
         frame = take_backlog(pack);
@@ -313,9 +360,10 @@ uint32_t pack_ready(const struct pack *pack, bool gate_open, bool bulk_allowed)
     uint32_t frames = pack->urgent_count > 0 ? urgent_frames(pack) : 0;
     if (!gate_open)
         return frames;
-    if (bulk_may(pack, bulk_allowed))
-        frames += min_u32(pack->bulk.frames_left, PACK_BACKLOG_MAX);
-    return frames + pack->frame_count;
+    uint64_t bulk = pack->bulk_frames;
+    if (!bulk_allowed && bulk_ends_large(pack))
+        bulk -= pack->bulk[bulk_at(pack, pack->bulk_count - 1)].frames_left;
+    return frames + (uint32_t)min_u64(bulk, PACK_BACKLOG_MAX) + pack->frame_count;
 }
 
 uint32_t pack_backlog(const struct pack *pack)
@@ -327,9 +375,12 @@ bool pack_bulk_restart(struct pack *pack)
 {
     if (pack->urgent_count > 0)
         whole_restart(pack, &pack->urgent[pack->urgent_first]);
-    if (!pack->bulk_busy || pack->bulk.done == 0)
+    struct pack_whole *bulk = &pack->bulk[pack->bulk_first];
+    if (pack->bulk_count == 0 || bulk->done == 0)
         return false;
-    whole_restart(pack, &pack->bulk);
+    pack->bulk_frames -= bulk->frames_left;
+    whole_restart(pack, bulk);
+    pack->bulk_frames += bulk->frames_left;
     pack->bulk_restarts++;
     return true;
 }
@@ -338,9 +389,8 @@ void pack_clear(struct pack *pack)
 {
     while (pack->first)
         zcb_drop(take_backlog(pack), ZCB_HELD_RING);
-    if (pack->bulk_busy)
-        whole_end(pack, &pack->bulk);
-    pack->bulk_busy = false;
+    while (pack->bulk_count > 0)
+        bulk_end(pack);
     for (; pack->urgent_count > 0; pack->urgent_count--) {
         whole_end(pack, &pack->urgent[pack->urgent_first]);
         pack->urgent_first = (pack->urgent_first + 1) % PACK_URGENT_MAX;
@@ -349,9 +399,19 @@ void pack_clear(struct pack *pack)
 
 /* The sweep. */
 
-static void check_frame(const struct pack *pack, const struct zcb *frame, uint32_t index)
+/* Nothing in a frame of the backlog is of a port whose bulk was there before it. */
+static void check_behind_bulk(const struct pack *pack, const struct zcb *frame, uint64_t place)
 {
-    const bool behind_bulk = pack->bulk_busy && index >= pack->bulk_fence;
+    const struct wire_data *data = data_of(frame);
+    for (uint32_t i = 0; i < pack->bulk_count; i++) {
+        const struct pack_whole *whole = &pack->bulk[bulk_at(pack, i)];
+        for (uint32_t k = 0; place >= whole->fence && k < data->chunk_count; k++)
+            INVARIANT(wire_chunk_port(&data->chunk[k]) != whole->message.port); /* B2 */
+    }
+}
+
+static void check_frame(const struct pack *pack, const struct zcb *frame)
+{
     const struct wire_data *data = data_of(frame);
     uint32_t table = data->chunk_count * (uint32_t)sizeof(struct wire_chunk);
     INVARIANT(frame->held[ZCB_HELD_RING] == 1 && frame->refs == 1);
@@ -368,12 +428,30 @@ static void check_frame(const struct pack *pack, const struct zcb *frame, uint32
     for (uint32_t i = 0; i < data->chunk_count; i++) {
         const struct wire_chunk *chunk = &data->chunk[i];
         bool safe = wire_chunk_guarantee(chunk) == GUARANTEE_SAFE;
-        INVARIANT(safe == ((data->flags & WIRE_SAFE) != 0));                          /* B4 */
-        INVARIANT(!behind_bulk || wire_chunk_port(chunk) != pack->bulk.message.port); /* B2 */
+        INVARIANT(safe == ((data->flags & WIRE_SAFE) != 0)); /* B4 */
         if (wire_chunk_bytes(chunk) > 0)
             end = aligned(end) + wire_chunk_bytes(chunk);
     }
     INVARIANT(end == bytes); /* B5 */
+}
+
+static void check_bulk(const struct pack *pack)
+{
+    uint32_t ports[PACK_PORT_CLASSES] = { 0 };
+    uint64_t frames = 0;
+    INVARIANT(pack->bulk_count <= PACK_BULK_MAX);
+    for (uint32_t i = 0; i < pack->bulk_count; i++) {
+        const struct pack_whole *whole = &pack->bulk[bulk_at(pack, i)];
+        INVARIANT(whole->done < whole->message.payload.bytes);
+        INVARIANT(whole->done == 0 || i == 0); /* B6 */
+        INVARIANT(whole->fence <= pack->frames_begun);
+        INVARIANT(!needs_permission(whole) || i + 1 == pack->bulk_count);
+        frames += whole->frames_left;
+        ports[whole->message.port % PACK_PORT_CLASSES]++;
+    }
+    INVARIANT(frames == pack->bulk_frames);
+    for (uint32_t i = 0; i < PACK_PORT_CLASSES; i++)
+        INVARIANT(ports[i] == pack->bulk_ports[i]);
 }
 
 void pack_check(const struct pack *pack)
@@ -381,13 +459,13 @@ void pack_check(const struct pack *pack)
     uint32_t count = 0;
     const struct zcb *last = NULL;
     for (const struct zcb *frame = pack->first; frame; frame = frame->next) {
-        check_frame(pack, frame, count);
+        check_frame(pack, frame);
+        check_behind_bulk(pack, frame, pack->frames_begun - pack->frame_count + count);
         INVARIANT(++count <= PACK_BACKLOG_MAX);
         last = frame;
     }
     INVARIANT(count == pack->frame_count && last == pack->last);
     INVARIANT(!pack->open.frame || pack->open.frame == pack->last);
-    INVARIANT(pack->bulk_fence <= count && (pack->bulk_busy || pack->bulk_fence == 0));
-    INVARIANT(!pack->bulk_busy || pack->bulk.done < pack->bulk.message.payload.bytes);
+    check_bulk(pack);
     INVARIANT(pack->urgent_count <= PACK_URGENT_MAX);
 }

@@ -367,11 +367,6 @@ int ring_submit(struct ring *r, const struct ring_message *message)
     return r->left ? -EAGAIN : pack_submit(&r->pack, message);
 }
 
-bool ring_bulk_busy(const struct ring *r)
-{
-    return pack_bulk_busy(&r->pack);
-}
-
 void ring_open(struct ring *r)
 {
     if (r->state == RING_OPERATIONAL && r->install.phase == INSTALL_NONE)

@@ -21,11 +21,13 @@
  * transport before the sends of that call go out. Each is preceded by a transitional one, the first
  * of a start too (ring_id all zero, ourselves alone).
  *
- * Bulk: a message that needs more than one frame is bulk. One bulk message a node is under way at a
- * time; messages over RING_BULK_FREE_BYTES need the token's permission in addition, one in the
- * whole ring. Its pieces share the way with small messages of other ports. Pieces sent on a ring
- * that ended before the last piece got its place are void: receivers drop what they hold at the
- * next regular configuration, and the sender starts the message again by itself.
+ * Bulk: a message that needs more than one frame is bulk. Bulk messages of a node wait in line, and
+ * one is under way at a time: the next begins when the last piece of the one before has its place,
+ * in the same visit of the token when that has room. Messages over RING_BULK_FREE_BYTES need the
+ * token's permission in addition, one in the whole ring, and none of ours lines up behind one.
+ * Pieces share the way with small messages of other ports. Those sent on a ring that ended before
+ * the last piece got its place are void: receivers drop what they hold at the next regular
+ * configuration, and the sender starts the message again by itself.
  */
 
 #include "synchrotron/types.h"
@@ -208,16 +210,13 @@ void ring_continue(struct ring *r, uint64_t now_ns, struct ring_out *out);
 uint64_t ring_deadline_ns(const struct ring *r);
 
 /**
- * Take a message. It joins the open frame of the backlog, or waits as the node's one bulk message.
- * Call ring_continue() after the last one of a turn: a token that rests here sends at once.
+ * Take a message. It joins the open frame of the backlog, or the line of bulk messages. Call
+ * ring_continue() after the last one of a turn: a token that rests here sends at once.
  *
- * Errors:  -EAGAIN backlog full; or bulk, or not urgent and of its port, while bulk is under way:
- *          nothing was taken
+ * Errors:  -EAGAIN backlog full. -EBUSY only bulk is in its way: it is bulk itself, and the line
+ *          takes no more; or it is small, and bulk of its port waits. Nothing was taken
  */
 int ring_submit(struct ring *r, const struct ring_message *message);
-
-/* A bulk message is under way: taken and not yet sent to its last piece. */
-bool ring_bulk_busy(const struct ring *r);
 
 /* Open the gate that the last regular configuration closed. */
 void ring_open(struct ring *r);

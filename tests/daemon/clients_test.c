@@ -17,30 +17,24 @@ enum { TAKEN_MAX = 4096, CLIENTS = 3, SLOT_BYTES = 512, RX_COUNT = 64, TX_BYTES 
 
 static struct ring_message taken[TAKEN_MAX];
 static uint32_t taken_count, ordered_count, room;
-static uint32_t bulk_over; /* messages of more bytes are bulk */
-static bool bulk_busy;
-static uint32_t bulk_port;
+static uint32_t bulk_over;              /* messages of more bytes are bulk */
+static const struct ring_message *bulk; /* of these the last one that waits; NULL: none */
+static bool bulk_lines_up;
 
 int ring_submit(struct ring *r, const struct ring_message *message)
 {
     (void)r;
-    bool bulk = message->payload.bytes > bulk_over;
-    if (taken_count - ordered_count >= room || (bulk_busy && (bulk || message->port == bulk_port)))
+    bool large = message->payload.bytes > bulk_over;
+    if (bulk && (large ? !bulk_lines_up : message->port == bulk->port))
+        return -EBUSY;
+    if (taken_count - ordered_count >= room)
         return -EAGAIN;
-    if (bulk) {
-        bulk_busy = true;
-        bulk_port = message->port;
-    }
+    if (large)
+        bulk = &taken[taken_count];
     if (message->payload.cookie)
         record_hold(record_of_cookie(message->payload.cookie));
     taken[taken_count++] = *message;
     return 0;
-}
-
-bool ring_bulk_busy(const struct ring *r)
-{
-    (void)r;
-    return bulk_busy;
 }
 
 static struct clients cs;
@@ -125,7 +119,6 @@ static void setup(void)
     cs.stats = &stats;
     cs.post = post;
     cs.message_bytes_max = 32 * 1024;
-    cs.small_bytes = 1000;
     add(0);
 }
 
@@ -391,12 +384,32 @@ Test(clients, a_large_message_holds_up_only_what_its_client_sends_after_it)
     send_text(1, "c");
     turn();
     cr_assert(eq(str, (char *)story(from), "lb"));
-    bulk_busy = false;
+    bulk = NULL;
     turn();
     cr_assert(eq(str, (char *)story(from), "lblaL"));
-    bulk_busy = false;
+    bulk = NULL;
     turn();
     cr_assert(eq(str, (char *)story(from), "lblaLc"));
+}
+
+Test(clients, a_large_message_follows_another_at_once_where_the_ring_lets_it)
+{
+    static char large[5000] = "l";
+    bulk_lines_up = true;
+    add(1);
+    start(0);
+    start(1);
+    uint32_t from = taken_count;
+    cr_assert(fake_client_send(&fake[0], large, sizeof(large), GUARANTEE_AGREED));
+    cr_assert(fake_client_send(&fake[0], large, sizeof(large), GUARANTEE_AGREED));
+    send_text(0, "a");
+    send_text(1, "b");
+    cs.next = 0;
+    turn();
+    cr_assert(eq(str, (char *)story(from), "llb"));
+    bulk = NULL;
+    turn();
+    cr_assert(eq(str, (char *)story(from), "llba"));
 }
 
 Test(clients, a_leave_behind_a_large_message_waits_for_it_and_others_do_not)
@@ -412,7 +425,7 @@ Test(clients, a_leave_behind_a_large_message_waits_for_it_and_others_do_not)
     cs.next = 0;
     turn();
     cr_assert(eq(str, (char *)story(from), "lb"));
-    bulk_busy = false;
+    bulk = NULL;
     turn();
     cr_assert(eq(str, (char *)story(from), "lbL"));
 }

@@ -159,6 +159,64 @@ Test(large, a_lone_frame_goes_before_the_token_whether_it_is_sent_to_each_or_not
     cr_assert(eq(int, frames_before_token(1), 1));
 }
 
+static uint8_t bulk_payload[RING_BULK_FREE_BYTES + 1];
+
+static void submit_bulk(uint32_t bytes)
+{
+    struct ring_message message = { .payload = { .data = bulk_payload, .bytes = bytes, .arena = 1 },
+                                    .guarantee = GUARANTEE_AGREED };
+    cr_assert(eq(int, ring_submit(r, &message), 0));
+}
+
+/* The token comes, and nothing was in its way since the last time. Messages that end with it. */
+static uint64_t visit(void)
+{
+    uint64_t before = r->pack.messages;
+    r->token.fcc = r->my_sent;
+    r->cur->safe_seq = r->cur->high_delivered = r->cur->my_aru;
+    window_let_go(r->cur);
+    token_visit(r, false);
+    while (r->send_head != r->send_tail)
+        zcb_drop(r->send[r->send_head++ % SENDS_MAX], ZCB_HELD_OUT);
+    return r->pack.messages - before;
+}
+
+static void visits_begin(void)
+{
+    r->token = (struct token){ .free_min = 10000, .free_next = 10000 };
+    r->gate_open = true;
+}
+
+Test(large, a_visit_of_the_token_takes_as_many_bulk_messages_as_its_window_has_room_for)
+{
+    visits_begin();
+    r->config.personal_frames = 10;
+    flow_reset(r);
+    for (int i = 0; i < 5; i++)
+        submit_bulk(3 * 1300);
+    cr_assert(eq(u64, visit(), 3)); /* and one frame of the next */
+    cr_assert(eq(u64, r->token.seq, 10));
+    cr_assert(eq(u64, visit(), 2));
+    cr_assert(eq(u64, r->token.seq, 15));
+}
+
+Test(large, permission_is_asked_for_when_it_is_the_large_message_s_turn_and_given_back_with_it)
+{
+    visits_begin();
+    submit_bulk(3 * 1300);
+    submit_bulk(RING_BULK_FREE_BYTES + 1);
+    r->token.bulk_owner = r->my_ring.member[1];
+    cr_assert(eq(u64, visit(), 1));
+    cr_assert(eq(u64, visit(), 0)); /* another has it */
+    cr_assert(eq(u64, r->token.seq, 3));
+    r->token.bulk_owner = NODE_NONE;
+    cr_assert(eq(u64, visit(), 0));
+    cr_assert(eq(u32, r->token.bulk_owner, r->config.node_id));
+    while (visit() == 0)
+        cr_assert(eq(u32, r->token.bulk_owner, r->config.node_id));
+    cr_assert(eq(u32, r->token.bulk_owner, NODE_NONE));
+}
+
 /* A JOIN of node 4 that names ids we do and do not have. */
 Test(large, of_a_join_we_take_the_nodes_that_we_know)
 {

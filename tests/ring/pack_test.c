@@ -271,9 +271,8 @@ Test(pack, a_full_slice_table_still_takes_what_continues_the_last_slice)
 Test(pack, one_frame_carries_a_message_as_large_as_it_can_and_not_a_byte_more)
 {
     cr_assert(zero(int, submit(message_at(0, PIECE, 1))));
-    cr_assert(not(pack_bulk_busy(&pack)));
+    cr_assert(zero(u32, pack_bulk_bytes(&pack)));
     cr_assert(zero(int, submit(message_at(0, PIECE + 1, 2))));
-    cr_assert(pack_bulk_busy(&pack));
     cr_assert(eq(u32, pack_bulk_bytes(&pack), PIECE + 1));
     cr_assert(eq(u32, pack_backlog(&pack), 3));
 }
@@ -313,7 +312,7 @@ Test(pack, a_bulk_message_goes_in_pieces_that_make_it_up)
     cr_assert(eq(u32, pack_backlog(&pack), 4));
     uint32_t done = 0;
     for (int i = 0; i < 4; i++) {
-        cr_assert(pack_bulk_busy(&pack));
+        cr_assert(eq(u32, pack_bulk_bytes(&pack), bytes));
         struct zcb *frame = take();
         struct ring_piece piece = first_piece(frame);
         cr_assert(eq(u32, chunk_count(frame), 1));
@@ -328,7 +327,7 @@ Test(pack, a_bulk_message_goes_in_pieces_that_make_it_up)
         cr_assert(eq(u32, pack_backlog(&pack), 3 - i));
     }
     cr_assert(eq(u32, done, bytes));
-    cr_assert(not(pack_bulk_busy(&pack)));
+    cr_assert(zero(u32, pack_bulk_bytes(&pack)));
     cr_assert(eq(u64, pack.pieces, 4));
     cr_assert(eq(u64, pack.messages, 1));
 }
@@ -337,8 +336,7 @@ Test(pack, B2_bulk_waits_for_frames_that_were_there_and_then_shares_the_way)
 {
     cr_assert(zero(int, submit(message_at(0, 8, 5))));
     cr_assert(zero(int, submit(message_at(0, 3 * PIECE, 5))));
-    cr_assert(eq(int, submit(message_at(0, 8, 5)), -EAGAIN)); /* may not overtake its own port */
-    cr_assert(eq(int, submit(message_at(0, 2 * PIECE, 6)), -EAGAIN));
+    cr_assert(eq(int, submit(message_at(0, 8, 5)), -EBUSY)); /* may not overtake its own port */
     cr_assert(zero(int, submit(message_at(8, 8, 6)))); /* never in the frame before the fence */
     for (int i = 0; i < 3; i++)
         cr_assert(zero(int, submit(message_at(0, PIECE, 6))));
@@ -354,6 +352,125 @@ Test(pack, B2_bulk_waits_for_frames_that_were_there_and_then_shares_the_way)
     }
     cr_assert(eq(ptr, take(), NULL));
     cr_assert(zero(int, submit(message_at(0, 8, 5))));
+}
+
+/* What comes next: port and bytes of its piece, or its first. */
+static void expect(uint32_t port, uint32_t bytes)
+{
+    struct zcb *frame = take();
+    cr_assert(ne(ptr, frame, NULL));
+    struct ring_piece piece = first_piece(frame);
+    cr_assert(eq(u32, piece.port, port));
+    cr_assert(eq(u32, piece.payload.bytes, bytes));
+    drop(frame);
+}
+
+Test(pack, B6_bulk_messages_follow_each_other_and_none_begins_before_the_one_before_ends)
+{
+    for (uint32_t port = 5; port < 8; port++)
+        cr_assert(zero(int, submit(message_at(0, 2 * PIECE + port, port))));
+    cr_assert(zero(int, submit(message_at(0, PIECE + 1, 5))));
+    cr_assert(eq(u32, pack_backlog(&pack), 11));
+    for (uint32_t port = 5; port < 8; port++) {
+        expect(port, PIECE);
+        expect(port, PIECE);
+        expect(port, port);
+    }
+    expect(5, PIECE);
+    cr_assert(eq(u32, pack_backlog(&pack), 1));
+    expect(5, 1);
+    cr_assert(eq(ptr, take(), NULL));
+    cr_assert(eq(u64, pack.messages, 4));
+    cr_assert(eq(u64, retained[1], released[1]));
+}
+
+Test(pack, B2_a_small_message_waits_for_all_bulk_of_its_port_and_for_no_other)
+{
+    const uint32_t alike = 5 + PACK_PORT_CLASSES;
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 6))));
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+    cr_assert(zero(int, submit(message_at(0, 8, alike)))); /* looked for among those of its class */
+    cr_assert(eq(int, submit(message_at(0, 8, 6)), -EBUSY));
+    expect(alike, 8); /* was there when the pieces began to go */
+    for (int i = 0; i < 4; i++) {
+        cr_assert(eq(int, submit(message_at(0, 8, 5)), -EBUSY));
+        drop(take());
+    }
+    cr_assert(zero(int, submit(message_at(8, 8, 6))));
+    cr_assert(eq(int, submit(message_at(0, 8, 5)), -EBUSY)); /* its second has yet to begin */
+    drop(take());
+    drop(take());
+    drop(take());
+    cr_assert(zero(int, submit(message_at(0, 8, 5))));
+}
+
+Test(pack, B2_each_bulk_message_waits_for_the_frames_that_were_there_before_it)
+{
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+    for (uint32_t i = 0; i < 4; i++)
+        cr_assert(zero(int, submit(message_at(0, PIECE, 6))));
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 6))));
+    cr_assert(zero(int, submit(message_at(0, PIECE, 7))));
+    const uint32_t ports[] = { 5, 6, 5, 6, 6, 6, 6, 7, 6 };
+    pack.bulk_turn = true;
+    for (size_t i = 0; i < ARRAY_COUNT(ports); i++)
+        expect(ports[i], PIECE);
+    cr_assert(eq(ptr, take(), NULL));
+}
+
+Test(pack, small_messages_have_every_other_frame_however_much_bulk_waits)
+{
+    for (uint32_t i = 0; i < PACK_BULK_MAX; i++)
+        cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+    drop(take());
+    for (int i = 0; i < 50; i++) {
+        cr_assert(zero(int, submit(message_at(0, 8, 6))));
+        expect(6, 8);
+        expect(5, PIECE);
+    }
+}
+
+Test(pack, a_line_of_bulk_ends_at_its_bound_and_lets_small_messages_by)
+{
+    for (int round = 0; round < 3; round++) { /* round the line */
+        while (pack.bulk_count < PACK_BULK_MAX)
+            cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+        cr_assert(eq(int, submit(message_at(0, 2 * PIECE, 6)), -EBUSY));
+        cr_assert(eq(u64, retained[1] - released[1], PACK_BULK_MAX));
+        cr_assert(eq(u32, pack_backlog(&pack), PACK_BACKLOG_MAX));
+        for (uint32_t i = 0; i < 2 * 50; i++)
+            drop(take());
+    }
+    cr_assert(zero(int, submit(message_at(0, 8, 6))));
+}
+
+Test(pack, nothing_lines_up_behind_a_message_that_needs_permission)
+{
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 5))));
+    cr_assert(zero(int, submit(message_at(0, RING_BULK_FREE_BYTES + 1, 6))));
+    cr_assert(eq(int, submit(message_at(0, 2 * PIECE, 7)), -EBUSY));
+    cr_assert(eq(u32, pack_ready(&pack, true, false), 2)); /* only what may go now */
+    cr_assert(eq(u32, pack_ready(&pack, true, true), PACK_BACKLOG_MAX));
+    drop(take_with(true, false));
+    cr_assert(eq(u32, pack_bulk_bytes(&pack), 2 * PIECE)); /* whose turn it is asks the token */
+    drop(take_with(true, false));
+    cr_assert(eq(u32, pack_bulk_bytes(&pack), RING_BULK_FREE_BYTES + 1));
+    cr_assert(eq(ptr, take_with(true, false), NULL));
+    while (pack_bulk_bytes(&pack) > 0)
+        drop(take_with(true, true));
+    cr_assert(zero(int, submit(message_at(0, 2 * PIECE, 7))));
+}
+
+Test(pack, of_a_line_of_bulk_only_the_first_begins_again)
+{
+    for (uint32_t port = 5; port < 7; port++)
+        cr_assert(zero(int, submit(message_at(0, 2 * PIECE, port))));
+    drop(take());
+    cr_assert(pack_bulk_restart(&pack));
+    cr_assert(eq(u32, pack_backlog(&pack), 4));
+    for (uint32_t i = 0; i < 4; i++)
+        expect(5 + i / 2, PIECE);
 }
 
 Test(pack, large_bulk_waits_for_permission_and_less_does_not)
@@ -512,6 +629,7 @@ struct model {
     uint32_t sent[PORTS], seen[PORTS]; /* messages */
     uint32_t bytes[PORTS][4096];
     uint32_t done[PORTS]; /* bytes of the message that is coming in pieces */
+    uint32_t unfinished;  /* port of the bulk message that is: B6; 0: none */
 };
 
 static uint32_t draw(struct model *m, uint32_t below)
@@ -545,6 +663,10 @@ static void model_take(struct model *m)
         if (piece.first) /* a restart leaves pieces behind that are void */
             m->done[port] = 0;
         m->done[port] += piece.payload.bytes;
+        if (port > 0 && !(piece.first && piece.last)) {
+            cr_assert(m->unfinished == 0 || m->unfinished == port);
+            m->unfinished = piece.last ? 0 : port;
+        }
         if (piece.last) {
             cr_assert(eq(u32, m->done[port], m->bytes[port][m->seen[port]]));
             m->seen[port]++;

@@ -103,6 +103,9 @@ static void flood(struct judge *j)
     claim(j, same(&all, &again), "it happens again", again.messages, all.messages);
     at_least(j, "all together send what one receiver can take", all.messages,
              0.4 * receiver_messages(&c->costs));
+    struct throughput small = measure_throughput(c, 1024, false);
+    struct throughput bulk = measure_throughput(c, 8192, false);
+    at_least(j, "one sends as much in large messages as in small ones", bulk.gbps, small.gbps);
 }
 
 bool claims_hold(const struct fabric_config *config)
