@@ -54,7 +54,7 @@ void commit_start(struct ring *r, struct node_set memb)
 /* Whoever has not heard our last JOIN cannot take the commit token: both are repeated. */
 void commit_resend(struct ring *r)
 {
-    send_join(r, 0);
+    send_join(r, 0, ZCB_TO_ALL);
     send_commit(r);
     r->resend_ns = timer_longer(r, r->resend_ns);
     timer_set(r, TIMER_RESEND, r->now_ns + r->resend_ns);

@@ -13,9 +13,19 @@
  * Departure: a JOIN carries proc_set without fail_set, so that both fit a frame. Departure: LEAVING
  * fails its sender at once. Departure: nodes none of which was in a ring yet wait a moment for the
  * others that are configured, so that nodes started together form one ring.
+ *
+ * Departure: where a JOIN for all goes out once for each, most of those would be for nodes that
+ * have heard it. So what is only repeated goes to those of whom we do not know that they think as
+ * we do, and to the one that would commit: the others can take its commit token without having
+ * heard us. For what that leaves out, and as a sign of life, all hear it once in timer_unit().
  */
 
-enum { FORM_MOST_MS = 100, JOIN_GAP_US = 500, REFUSED_DOUBLINGS = 8 };
+enum {
+    FORM_MOST_MS = 100,
+    JOIN_GAP_US = 500,
+    JOIN_FEW = 8, /* a JOIN for more than these is one for all */
+    REFUSED_DOUBLINGS = 8,
+};
 
 static struct node_set gather_members(const struct ring *r)
 {
@@ -66,9 +76,41 @@ static void say_join(struct ring *r)
 {
     struct gather *g = &r->gather;
     g->join_ring_seq[r->my_index] = r->ring_seq_mine;
-    send_join(r, 0);
+    send_join(r, 0, ZCB_TO_ALL);
     g->sent_ns = r->now_ns;
+    g->all_ns = r->now_ns;
+    g->untold = false;
     timer_set(r, TIMER_JOIN, r->now_ns + timer_spread(r, g->interval_ns));
+}
+
+/* Who may need to hear our JOIN again: not who agrees, but whoever would commit. */
+static struct node_set join_missed(const struct ring *r)
+{
+    struct node_set missed = set_of(set_next(gather_members(r), 0));
+    for (int i = 0; i < r->node_count; i++) {
+        if (!agrees(r, i))
+            set_add(&missed, i);
+    }
+    set_remove(&missed, r->my_index);
+    return missed;
+}
+
+static void repeat_join(struct ring *r)
+{
+    struct gather *g = &r->gather;
+    struct node_set missed = join_missed(r);
+    uint64_t unit = timer_unit(r);
+    if (!r->config.fan_out || g->untold || set_count(missed) > JOIN_FEW ||
+        r->now_ns - g->all_ns >= unit - unit / 4) {
+        say_join(r);
+        return;
+    }
+    g->join_ring_seq[r->my_index] = r->ring_seq_mine;
+    SET_EACH(i, missed)
+    send_join(r, 0, ring_id_of(r, i));
+    g->sent_ns = r->now_ns;
+    uint64_t next_ns = r->now_ns + timer_spread(r, g->interval_ns);
+    timer_set(r, TIMER_JOIN, min_u64(next_ns, g->all_ns + unit));
 }
 
 /* Our sets grew: everybody must hear it. Several changes at once are one JOIN. */
@@ -78,6 +120,7 @@ static void gather_changed(struct ring *r)
     g->change_ns = r->now_ns;
     g->interval_ns = timer_resend_ns(r);
     g->consensus_traced = false;
+    g->untold = true;
     if (r->now_ns - g->sent_ns >= JOIN_GAP_US * NS_PER_US)
         say_join(r);
     else
@@ -167,7 +210,7 @@ void gather_expire_join(struct ring *r)
     if (r->state != RING_GATHER)
         return;
     r->gather.interval_ns = timer_longer(r, r->gather.interval_ns);
-    say_join(r);
+    repeat_join(r);
 }
 
 static void put_out(struct ring *r, int i, uint32_t by)

@@ -122,7 +122,9 @@ struct gather {
     uint64_t join_ring_seq[NODE_COUNT_MAX];
     bool join_has_ring[NODE_COUNT_MAX];
     uint64_t added_ns[NODE_COUNT_MAX]; /* came into my_proc_set by hearsay */
-    uint64_t start_ns, change_ns, sent_ns, interval_ns;
+    uint64_t start_ns, change_ns, interval_ns;
+    uint64_t sent_ns, all_ns; /* our last JOIN, and the last that went to all */
+    bool untold;              /* our sets grew since that one */
     bool consensus_traced;
 };
 
@@ -246,7 +248,7 @@ void send_frame(struct ring *r, struct zcb *frame, uint32_t dest); /* a referenc
 void send_flush(struct ring *r);
 uint32_t send_dest(const struct ring *r, const struct zcb *frame);
 bool send_token(struct ring *r);
-bool send_join(struct ring *r, uint16_t flags);
+bool send_join(struct ring *r, uint16_t flags, uint32_t dest);
 bool send_commit(struct ring *r);
 bool send_beacon(struct ring *r);
 bool send_want(struct ring *r);

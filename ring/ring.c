@@ -395,8 +395,8 @@ void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
     if (!r->left) {
         r->gather.my_proc_set = set_of(r->my_index);
         r->gather.my_fail_set = (struct node_set){ { 0 } };
-        send_join(r, WIRE_LEAVING);
-        send_join(r, WIRE_LEAVING);
+        send_join(r, WIRE_LEAVING, ZCB_TO_ALL);
+        send_join(r, WIRE_LEAVING, ZCB_TO_ALL);
         r->left = true;
         timers_clear(r);
         timer_off(r, TIMER_PERSIST);

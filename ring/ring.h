@@ -64,9 +64,9 @@ struct ring_config {
     uint32_t personal_frames; /* one sender in one visit of the token; 0: tunes itself */
     uint32_t accelerated_frames; /* of these, sent after the token; 0: tunes itself */
     bool park;                   /* let an idle token rest (see token.c); false: it always turns */
-    bool fan_out;                /* a frame for many is sent once for each of them (see token.c) */
-    struct zcb_pool *tx_pool;    /* slots of RING_HEAD_BYTES, slices_max RING_SLICES_MAX, and
-                                    more than RING_TX_RESERVE of them */
+    bool fan_out; /* a frame for many is sent once for each of them (see token.c, gather.c) */
+    struct zcb_pool *tx_pool; /* slots of RING_HEAD_BYTES, slices_max RING_SLICES_MAX, and
+                                 more than RING_TX_RESERVE of them */
 };
 
 /*

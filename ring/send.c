@@ -97,7 +97,7 @@ static uint16_t put_ids(const struct ring *r, uint32_t *id, struct node_set set)
  * Departure: who waits too long for its disk keeps silent, so that the others form a ring without
  * it; together they could form none. When it can be written it speaks again.
  */
-bool send_join(struct ring *r, uint16_t flags)
+bool send_join(struct ring *r, uint16_t flags, uint32_t dest)
 {
     if (ring_seq_late(r) && !(flags & WIRE_LEAVING))
         return false;
@@ -121,7 +121,7 @@ bool send_join(struct ring *r, uint16_t flags)
     wire->frame_bytes_max = r->config.frame_bytes_max;
     wire->zero = 0;
     wire->incarnation = r->config.incarnation;
-    return control_send(r, frame, ZCB_TO_ALL);
+    return control_send(r, frame, dest);
 }
 
 bool send_commit(struct ring *r)

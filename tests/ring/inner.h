@@ -15,11 +15,11 @@ struct inner {
     struct zcb_pool pool;
     struct ring *ring;
     void *memory;
-    uint32_t ids[8];
+    uint32_t ids[16];
 };
 
-/* Node 1 of `count`, in a ring of all of them. */
-static inline struct ring *inner_make(struct inner *in, int count)
+/* Node `id` of `count`, in a ring of all of them. */
+static inline struct ring *inner_make_as(struct inner *in, int count, uint32_t id)
 {
     size_t bytes = (size_t)INNER_POOL * RING_HEAD_BYTES;
     in->arena = (struct zcb_arena){
@@ -32,7 +32,7 @@ static inline struct ring *inner_make(struct inner *in, int count)
     for (int i = 0; i < count; i++)
         in->ids[i] = (uint32_t)i + 1;
     struct ring_config config = {
-        .node_id = 1,
+        .node_id = id,
         .cluster_tag = 1,
         .nodes = in->ids,
         .node_count = count,
@@ -53,6 +53,11 @@ static inline struct ring *inner_make(struct inner *in, int count)
     r->state = RING_OPERATIONAL;
     r->rx_free = 100000;
     return r;
+}
+
+static inline struct ring *inner_make(struct inner *in, int count)
+{
+    return inner_make_as(in, count, 1);
 }
 
 /* A frame with a place, held by nobody else than the window. */

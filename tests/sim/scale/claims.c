@@ -67,7 +67,8 @@ static void membership(struct judge *j)
     double beyond_us = change.join_us + change.commit_us + change.recover_us + change.open_us;
     /* JOINs of all, processed by all, and what waits for the next JOIN of another */
     at_most(j, "behind its finding it takes rotations", beyond_us, 12 * rotation_us + 50 * n);
-    at_most(j, "each says JOIN a few times in a change", change.joins, 14 * n * per_join);
+    double joins_most = c->multicast ? 14 * n : n * (6 * per_join + 20);
+    at_most(j, "each says JOIN a few times in a change", change.joins, joins_most);
 
     struct formation formation = measure_formation(c);
     at_most(j, "nodes that start together form within milliseconds", formation.ms, 10);
