@@ -33,6 +33,8 @@ struct run {
     struct triggers triggers;
     struct up up[UPS_MAX];
     uint32_t life[UPS_MAX];
+    struct watch_ring watch_ring[UPS_MAX];
+    struct watch_slow watch_slow[UPS_MAX];
     uint64_t swept;
     uint32_t next_step;
     bool settling;
@@ -50,6 +52,7 @@ static void before_turn(void *context, struct world_node *node)
     struct run *r = context;
     tap.life = r->life[node->id];
     tap.now_ns = r->world.now_ns;
+    tap.watch = &r->watch_ring[node->id];
 }
 
 static void print_trace(const struct run *r, const struct world_node *node,
@@ -81,6 +84,7 @@ static uint64_t turned(void *context, struct world_node *node)
 {
     struct run *r = context;
     tap.life = HIST_NOBODY;
+    watch_slow(&r->watch_slow[node->id], node->core, r->world.now_ns, verdict(r));
     return agents_turned(&r->agents, node);
 }
 
@@ -96,6 +100,8 @@ static void start(struct run *r, uint32_t node, bool forgets)
     r->up[node].at_ns = NS_NEVER;
     r->life[node] = history_life(&r->history, node, forgets, r->world.now_ns);
     r->result->stats.lives++;
+    r->watch_ring[node] = (struct watch_ring){ 0 };
+    r->watch_slow[node] = (struct watch_slow){ 0 };
     agents_node_up(&r->agents, node, r->life[node]);
     if (!world_start(&r->world, node, why, sizeof(why)))
         verdict_broken(verdict(r), "start", "node %u: %s", node, why);
@@ -470,7 +476,7 @@ static void create(struct run *r)
         world_clock_rate(&r->world, (uint32_t)i, p->clock_ppm[i]);
     }
     r->history.calm_until_ns = NS_NEVER;
-    tap = (struct tap){ .history = &r->history, .life = HIST_NOBODY };
+    tap = (struct tap){ .history = &r->history, .life = HIST_NOBODY, .verdict = verdict(r) };
 }
 
 void run_plan(const struct plan *plan, const struct run_options *options, struct run_result *result)

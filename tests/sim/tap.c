@@ -3,12 +3,13 @@
 
 struct tap tap = { .life = HIST_NOBODY };
 
-static void listen(const struct ring_out *out)
+static void listen(const struct ring *r, const struct ring_out *out)
 {
     if (tap.life == HIST_NOBODY)
         return;
     for (int i = 0; i < out->deliver_count; i++)
         history_tell(tap.history, tap.life, &out->deliver[i], tap.now_ns);
+    watch_ring(tap.watch, r, tap.verdict);
 }
 
 /* Each door of the ring through which deliveries come. */
@@ -29,29 +30,29 @@ void __wrap_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int 
                       struct ring_out *out)
 {
     __real_ring_recv(r, now_ns, frames, count, out);
-    listen(out);
+    listen(r, out);
 }
 
 void __wrap_ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     __real_ring_expire(r, now_ns, out);
-    listen(out);
+    listen(r, out);
 }
 
 void __wrap_ring_continue(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     __real_ring_continue(r, now_ns, out);
-    listen(out);
+    listen(r, out);
 }
 
 void __wrap_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_out *out)
 {
     __real_ring_persisted(r, now_ns, seq, out);
-    listen(out);
+    listen(r, out);
 }
 
 void __wrap_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     __real_ring_leave(r, now_ns, out);
-    listen(out);
+    listen(r, out);
 }
