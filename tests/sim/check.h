@@ -13,8 +13,10 @@
 #include "history.h"
 #include "verdict.h"
 
-/* E1 to E8 of docs/architecture.md, as far as they are the ring's. */
+/* E1 to E7 of docs/architecture.md, as far as they are the ring's. */
 bool check_ring(const struct history *h, struct verdict *v);
+/* E8, and E1 message by message: what each ring took, and what all of them made of it. */
+bool check_order(const struct history *h, struct verdict *v);
 /* V1 to V3, V5 to V10, R2 to R4 and X7 of the contract: what each handle is told. */
 bool check_views(const struct history *h, struct verdict *v);
 /* R1 and R4: what all of them are told of rings. */

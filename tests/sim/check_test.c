@@ -152,6 +152,58 @@ static const char *const restart = "life 1\n"
                                    "ring 2 12.1 1 2\n"
                                    "settled\n";
 
+/* Two nodes in one ring, then alone: what each ring takes on its ports, and delivers. 50 is sent
+ * twice; 70 comes in pieces. */
+static const char *const order = "life 1\n"
+                                 "life 2\n"
+                                 "tell 0 trans 0.0 1\n"
+                                 "tell 0 ring 4.1 1 2\n"
+                                 "tell 1 trans 0.0 2\n"
+                                 "tell 1 ring 4.1 1 2\n"
+                                 "submit 0 7 50\n"
+                                 "submit 0 7 51\n"
+                                 "submit 0 8 70\n"
+                                 "submit 0 7 50\n"
+                                 "submit 0 7 52\n"
+                                 "submit 1 7 60\n"
+                                 "piece 0 7 50\n"
+                                 "piece 0 7 51\n"
+                                 "tell 0 frame 1 1 11\n"
+                                 "piece 0 8 70 first\n"
+                                 "piece 0 7 50\n"
+                                 "tell 0 frame 2 1 12\n"
+                                 "piece 0 8 70 between\n"
+                                 "piece 0 7 52\n"
+                                 "tell 0 frame 3 1 13\n"
+                                 "piece 0 8 70 last\n"
+                                 "tell 0 frame 4 1 14\n"
+                                 "piece 0 7 60\n"
+                                 "tell 0 frame 5 2 15\n"
+                                 "piece 1 7 50\n"
+                                 "piece 1 7 51\n"
+                                 "tell 1 frame 1 1 11\n"
+                                 "piece 1 8 70 first\n"
+                                 "piece 1 7 50\n"
+                                 "tell 1 frame 2 1 12\n"
+                                 "submit 0 7 53\n"
+                                 "tell 1 trans 4.1 2\n"
+                                 "piece 1 8 70 last\n" /* a frame is missing before it */
+                                 "tell 1 frame 4 1 14\n"
+                                 "piece 1 7 60\n"
+                                 "tell 1 frame 5 2 15\n"
+                                 "tell 1 ring 8.2 2\n"
+                                 "tell 0 trans 4.1 1\n"
+                                 "piece 0 7 53\n"
+                                 "tell 0 frame 6 1 16\n"
+                                 "tell 0 ring 8.1 1\n"
+                                 "submit 0 8 71\n"
+                                 "submit 1 7 61\n"
+                                 "piece 0 8 71\n"
+                                 "tell 0 frame 1 1 17\n"
+                                 "piece 1 7 61\n"
+                                 "tell 1 frame 1 2 18\n"
+                                 "settled\n";
+
 struct lie {
     const char *was, *is; /* the first place where it says so */
     const char *rule;
@@ -255,6 +307,29 @@ static const struct lie of_what_is_told_together[] = {
       "E9" },
 };
 
+static const struct lie of_order[] = {
+    { "piece 1 7 50\npiece 1 7 51\n", "piece 1 7 51\npiece 1 7 50\n", "E8" },
+    { "piece 0 7 50\npiece 0 7 51\n", "piece 0 7 51\npiece 0 7 50\n", "E8" },
+    { "piece 1 7 51\ntell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 50\n",
+      "piece 1 7 51\ntell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 52\n",
+      "E8" }, /* left out */
+    { "piece 1 7 51\n", "piece 1 7 51\npiece 1 7 51\n", "E8" },
+    { "piece 1 7 60\n", "piece 1 7 60\npiece 1 7 60\n", "E8" }, /* twice, though behind a gap */
+    { "piece 1 7 61\n", "piece 1 7 60\n", "E8" },               /* again, in another ring */
+    { "piece 1 7 51\n", "piece 1 7 59\n", "E8" },               /* nobody sent it */
+    { "piece 1 8 70 first\n", "piece 1 9 70 first\n", "E1" },
+    { "piece 0 8 70 first\n", "", "E8" },
+    { "piece 1 8 70 first\n", "piece 1 8 70 between\n", "" }, /* not the end of it */
+    { "piece 0 7 53\n", "", "E1" },
+    { "piece 0 8 71\n", "", "E1" },
+    { "submit 0 8 71\n", "submit 0 7 54\nsubmit 0 8 71\n", "E1" },
+    /* who begins with a message that was sent twice may mean the later one */
+    { "piece 1 7 50\npiece 1 7 51\ntell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 50\n",
+      "tell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 50\npiece 1 7 52\n", "" },
+    { "piece 1 7 50\npiece 1 7 51\ntell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 50\n",
+      "tell 1 frame 1 1 11\npiece 1 8 70 first\npiece 1 7 50\npiece 1 7 53\n", "E8" },
+};
+
 static const struct lie of_restarts[] = {
     { "tell 1 trans 4.1 2\n", "tell 1 trans 4.1 1 2\n", "E7" },
     { "tell 2 ring 8.1 1\n", "tell 2 ring 4.1 1\n", "E7" },
@@ -324,6 +399,16 @@ Test(check, a_story_that_is_not_over_is_believed_at_every_line)
 Test(check, E1_to_E7_are_asked_of_rings)
 {
     expect_seen(truth, of_rings, ARRAY_COUNT(of_rings), check_ring);
+}
+
+Test(check, E8_is_asked_of_what_rings_take)
+{
+    struct history h;
+    struct verdict v = { 0 };
+    story_read(&h, order);
+    cr_assert(check_order(&h, &v), "%s: %s", v.rule, v.text);
+    history_clear(&h);
+    expect_seen(order, of_order, ARRAY_COUNT(of_order), check_order);
 }
 
 Test(check, D1_to_D10_are_asked_of_messages)

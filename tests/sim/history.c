@@ -26,8 +26,11 @@ void history_clear(struct history *h)
         free(h->members.at[i].sent.at);
     for (uint32_t i = 0; i < h->handles.count; i++)
         free(h->handles.at[i].log.at);
-    for (uint32_t i = 0; i < h->lives.count; i++)
+    for (uint32_t i = 0; i < h->lives.count; i++) {
         free(h->lives.at[i].log.at);
+        free(h->lives.at[i].pieces.at);
+        free(h->lives.at[i].submitted.at);
+    }
     free(h->members.at);
     free(h->handles.at);
     free(h->lives.at);
@@ -136,6 +139,17 @@ void history_delivery(struct history *h, uint32_t life, const struct hist_delive
     history_mark(h, (uint64_t)life << 32 | delivery->kind);
     history_mark(h, delivery->seq ^ delivery->ring_id.seq << 40 ^ delivery->at_ns);
     history_mark(h, delivery->content);
+}
+
+void history_piece(struct history *h, uint32_t life, const struct hist_piece *piece)
+{
+    *ADD(&h->lives.at[life].pieces) = *piece;
+}
+
+void history_submitted(struct history *h, uint32_t life, const struct hist_piece *piece)
+{
+    *ADD(&h->lives.at[life].submitted) = *piece;
+    history_mark(h, piece->name ^ (uint64_t)life << 32 ^ piece->port);
 }
 
 uint32_t history_nth_member(const struct history *h, uint32_t handle, uint32_t n)

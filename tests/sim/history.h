@@ -90,14 +90,22 @@ struct hist_ring {
 
 /* One delivery of one ring. */
 struct hist_delivery {
-    uint8_t kind; /* enum ring_delivery_kind */
-    uint8_t safe; /* FRAME: one of its messages is SAFE */
-    uint16_t zero;
+    uint8_t kind;    /* enum ring_delivery_kind */
+    uint8_t safe;    /* FRAME: one of its messages is SAFE */
+    uint16_t pieces; /* FRAME: so many of its life's pieces, the next ones */
     uint32_t sender;
     uint64_t seq;
     struct ring_id ring_id;
     uint64_t content; /* FRAME: a hash; configurations: members, one bit a node */
     uint64_t at_ns;
+};
+
+/* A message as a ring takes it, or a piece of one as it delivers it. What is urgent, on port 0, is
+ * left out: it passes everything. */
+struct hist_piece {
+    uint64_t name; /* its message's first bytes; of a piece that is not the first nothing */
+    uint32_t port;
+    bool first, last;
 };
 
 /* One start of one node. */
@@ -107,6 +115,8 @@ struct hist_life {
     bool forgets; /* started without its state directory */
     uint64_t since_ns, until_ns;
     HIST_LIST(struct hist_delivery) log;
+    HIST_LIST(struct hist_piece) pieces; /* of all frames of the log */
+    HIST_LIST(struct hist_piece) submitted;
 };
 
 struct history {
@@ -137,6 +147,11 @@ void history_ring(struct history *h, uint32_t handle, const struct chan_ring *ri
 void history_delivery(struct history *h, uint32_t life, const struct hist_delivery *delivery);
 /* A delivery of a ring, as it says it. */
 void history_tell(struct history *h, uint32_t life, const struct ring_delivery *d, uint64_t now_ns);
+/* A piece of the frame whose delivery comes next. */
+void history_piece(struct history *h, uint32_t life, const struct hist_piece *piece);
+void history_submitted(struct history *h, uint32_t life, const struct hist_piece *piece);
+/* A message that a ring has taken. */
+void history_submit(struct history *h, uint32_t life, const struct ring_message *message);
 /* Anything else that a repeated run must do again. */
 void history_mark(struct history *h, uint64_t value);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * history_tell.c - what a ring delivers, as it goes into a history.
+ * history_tell.c - what a ring takes and delivers, as it goes into a history.
  */
 #include <string.h>
 
 #include "history.h"
+
+enum { NAME_BYTES = 8 };
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -27,8 +29,30 @@ static uint64_t mix_bytes(uint64_t hash, const uint8_t *data, uint32_t bytes)
     return mix(hash, word);
 }
 
+/* Clients' messages say in their first bytes which they are; those that are shorter have these. */
+static uint64_t message_name(const struct zcb_slice *payload, bool control)
+{
+    uint32_t bytes = min_u32(payload->bytes, NAME_BYTES);
+    return mix_bytes(mix(bytes, control), payload->data, bytes);
+}
+
+static void on_piece(struct history *h, uint32_t life, const struct ring_piece *piece,
+                     struct hist_delivery *out)
+{
+    if (piece->port == 0)
+        return;
+    out->pieces++;
+    history_piece(h, life,
+                  &(struct hist_piece){
+                      .name = piece->first ? message_name(&piece->payload, piece->control) : 0,
+                      .port = piece->port,
+                      .first = piece->first,
+                      .last = piece->last });
+}
+
 /* What a frame says, wherever its bytes lie. */
-static void on_frame(const struct ring_delivery *d, struct hist_delivery *out)
+static void on_frame(struct history *h, uint32_t life, const struct ring_delivery *d,
+                     struct hist_delivery *out)
 {
     struct ring_walk walk;
     struct ring_piece piece;
@@ -42,6 +66,7 @@ static void on_frame(const struct ring_delivery *d, struct hist_delivery *out)
         out->content =
             mix_bytes(out->content, piece.payload.data, min_u32(piece.payload.bytes, 256));
         out->safe |= piece.guarantee == GUARANTEE_SAFE;
+        on_piece(h, life, &piece, out);
     }
 }
 
@@ -61,8 +86,20 @@ void history_tell(struct history *h, uint32_t life, const struct ring_delivery *
                                       .ring_id = d->ring_id,
                                       .at_ns = now_ns };
     if (d->kind == RING_DELIVER_FRAME)
-        on_frame(d, &delivery);
+        on_frame(h, life, d, &delivery);
     else
         delivery.content = members_mask(d);
     history_delivery(h, life, &delivery);
+}
+
+void history_submit(struct history *h, uint32_t life, const struct ring_message *message)
+{
+    if (message->urgent)
+        return;
+    history_submitted(
+        h, life,
+        &(struct hist_piece){ .name = message_name(&message->payload, message->control),
+                              .port = message->port,
+                              .first = true,
+                              .last = true });
 }

@@ -17,6 +17,7 @@ struct line {
 struct teller {
     struct history *h;
     uint64_t now_ns;
+    uint16_t pieces; /* of the next frame */
 };
 
 static uint32_t number(const char *word)
@@ -64,6 +65,8 @@ static void tell(struct teller *t, struct line *l)
     struct hist_delivery d = { .at_ns = t->now_ns, .safe = last_is(l, "safe") };
     if (strcmp(l->word[2], "frame") == 0) {
         d.kind = RING_DELIVER_FRAME;
+        d.pieces = t->pieces;
+        t->pieces = 0;
         d.seq = number(l->word[3]);
         d.sender = number(l->word[4]);
         d.content = number(l->word[5]);
@@ -75,6 +78,25 @@ static void tell(struct teller *t, struct line *l)
         d.content = mask_of(l, 4);
     }
     history_delivery(t->h, life, &d);
+}
+
+static void submit(struct teller *t, const struct line *l)
+{
+    history_submitted(
+        t->h, number(l->word[1]),
+        &(struct hist_piece){
+            .name = number(l->word[3]), .port = number(l->word[2]), .first = true, .last = true });
+}
+
+static void piece(struct teller *t, struct line *l)
+{
+    bool first = last_is(l, "first"), last = last_is(l, "last"), between = last_is(l, "between");
+    history_piece(t->h, number(l->word[1]),
+                  &(struct hist_piece){ .name = last || between ? 0 : number(l->word[3]),
+                                        .port = number(l->word[2]),
+                                        .first = !last && !between,
+                                        .last = !first && !between });
+    t->pieces++;
 }
 
 static void end(struct teller *t, const struct line *l)
@@ -209,6 +231,10 @@ static void say(struct teller *t, struct line *l)
         life_ends(t, l);
     else if (strcmp(verb, "tell") == 0)
         tell(t, l);
+    else if (strcmp(verb, "submit") == 0)
+        submit(t, l);
+    else if (strcmp(verb, "piece") == 0)
+        piece(t, l);
     else if (strcmp(verb, "handle") == 0)
         handle_comes(t, l);
     else if (strcmp(verb, "join") == 0)

@@ -10,6 +10,9 @@
  *   tell 0 trans 4.1 1 2      its ring delivers: transitional, of ring 4.1, members
  *   tell 0 ring 8.1 1 2       a regular configuration
  *   tell 0 frame 3 2 77       frame 3 of the present ring, sent by 2, content 77; `... safe`
+ *   submit 0 7 55             its ring takes a message on port 7, which is called 55
+ *   piece 0 7 55              the next frame it tells of has that message; `... first`, `... last`,
+ *                             `... between`: a piece of it
  *   handle 0                  a client connects in life 0; handles are counted from 0
  *   join 0 10 3               handle 0 joins group 3 as process 10: memberships from 0
  *   end 0 left                died, evicted, stopped, lost

@@ -56,3 +56,15 @@ void __wrap_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
     __real_ring_leave(r, now_ns, out);
     listen(r, out);
 }
+
+/* And the one through which messages come in. */
+int __real_ring_submit(struct ring *r, const struct ring_message *message);
+int __wrap_ring_submit(struct ring *r, const struct ring_message *message);
+
+int __wrap_ring_submit(struct ring *r, const struct ring_message *message)
+{
+    int error = __real_ring_submit(r, message);
+    if (error == 0 && tap.life != HIST_NOBODY)
+        history_submit(tap.history, tap.life, message);
+    return error;
+}

@@ -3,8 +3,8 @@
 #define TESTS_SIM_TAP_H
 
 /*
- * tap.h - listens between the ring and the core: all that a ring delivers goes into the history
- * before the core sees it, and after each call the ring itself is looked at (watch.h).
+ * tap.h - listens between the ring and the core: all that a ring takes and delivers goes into the
+ * history before the core sees it, and after each call the ring itself is looked at (watch.h).
  *
  * The linker puts it there (--wrap), so that neither knows; therefore there is one tap in a
  * process, and whoever runs turns says whose they are.

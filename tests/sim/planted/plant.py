@@ -56,6 +56,10 @@ BUGS = {
         "ring/rtr.c",
         "    uint64_t seq = w->my_aru + 1;",
         "    uint64_t seq = w->my_aru + 2;"),
+    "bulk_passes_what_was_before_it": (
+        "ring/pack.c",
+        "    bool bulk = bulk_may(pack, bulk_allowed) && pack->bulk_fence == 0;",
+        "    bool bulk = bulk_may(pack, bulk_allowed);"),
     # Membership
     "fail_set_shrinks": (
         "ring/gather.c",
