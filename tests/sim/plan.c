@@ -13,6 +13,7 @@ enum {
     PURPOSE_CLUSTER = 1,
     PURPOSE_SCENES,
     PURPOSE_NET,
+    PURPOSE_DRILL,
     MTU_LEAST = 620,
 };
 
@@ -22,6 +23,12 @@ const char *const step_name[STEPS] = {
     [STEP_DIE] = "die",         [STEP_FAULT] = "fault", [STEP_PAUSE] = "pause",
     [STEP_CRASH] = "crash",     [STEP_STOP] = "stop",   [STEP_CLOCK] = "clock",
     [STEP_DISK] = "disk",
+};
+
+const char *const drill_name[DRILLS] = {
+    [DRILL_CRASH] = "killed",
+    [DRILL_PAUSE] = "paused",
+    [DRILL_CUT] = "cut off",
 };
 
 static uint32_t pick(struct draw *d, const uint32_t *choices, uint32_t count)
@@ -283,6 +290,28 @@ static void the_largest(struct author *w)
     s->burst = (struct agent_burst){ .count = 1, .size = SIZE_HUGE };
 }
 
+/* One node, or any of them but not all. */
+static void draw_drill(struct plan *p)
+{
+    struct draw d = draw_stream(p->seed, PURPOSE_DRILL);
+    struct plan_drill *drill = &p->drill;
+    uint32_t nodes = (uint32_t)p->world.nodes, all = ((1u << nodes) - 1) << 1;
+    *drill = (struct plan_drill){ .kind = draw_below(&d, DRILLS) };
+    if (nodes < 2)
+        return;
+    drill->nodes = 2u << draw_below(&d, nodes);
+    uint32_t several = (uint32_t)draw64(&d) & all;
+    if (draw_chance(&d, 500) && several && several != all)
+        drill->nodes = several;
+    drill->calm_ns = draw_below(&d, 2 * p->world.each.detect_ms) * NS_PER_MS;
+    drill->busy_ns = draw_below(&d, 20000) * NS_PER_US;
+    if (draw_chance(&d, 500))
+        drill->burst = (struct agent_burst){ .count = draw_scale(&d, 1, 100),
+                                             .size = SIZE_TINY + draw_below(&d, SIZE_BULK),
+                                             .safe_permille = draw_below(&d, 1001),
+                                             .gap_ns = draw_below(&d, 500) * NS_PER_US };
+}
+
 static int by_time(const void *a, const void *b)
 {
     const struct plan_step *x = a, *y = b;
@@ -316,4 +345,5 @@ void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
     qsort(p->step, p->step_count, sizeof(p->step[0]), by_time);
     while (p->step_count > 0 && p->step[p->step_count - 1].at_ns > p->end_ns)
         p->step_count--;
+    draw_drill(p);
 }

@@ -47,6 +47,23 @@ struct plan_step {
     struct fault fault;
 };
 
+/* What befalls a ring in which all is well, at the end of all steps: some nodes are gone at once.
+ */
+enum drill_kind {
+    DRILL_CRASH, /* their processes */
+    DRILL_PAUSE, /* nothing runs there */
+    DRILL_CUT,   /* those and the others do not hear each other */
+    DRILLS,
+};
+extern const char *const drill_name[DRILLS];
+
+struct plan_drill {
+    enum drill_kind kind;
+    uint32_t nodes;            /* one bit an id; 0: none, for there is only one */
+    uint64_t calm_ns, busy_ns; /* before it nobody sends so long, then every agent does */
+    struct agent_burst burst;  /* count 0: nobody */
+};
+
 struct plan {
     uint64_t seed;
     struct world_config world;
@@ -62,6 +79,7 @@ struct plan {
     bool lawless; /* frames lie: only that nothing breaks down is looked at */
     struct plan_step step[PLAN_STEPS_MAX]; /* by time */
     uint32_t step_count;
+    struct plan_drill drill;
 };
 
 struct plan_wish {

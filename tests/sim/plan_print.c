@@ -9,6 +9,25 @@ static const char *const size_name[AGENT_SIZES] = {
     [SIZE_MIXED] = "mixed",
 };
 
+static void print_nodes(FILE *to, const struct plan *p, uint32_t mask)
+{
+    for (int i = 1; i <= p->world.nodes; i++) {
+        if (mask >> i & 1)
+            fprintf(to, " %d", i);
+    }
+}
+
+static void print_drill(FILE *to, const struct plan *p)
+{
+    const struct plan_drill *d = &p->drill;
+    if (d->nodes == 0)
+        return;
+    fprintf(to, "when all is well: %s for %.3f ms, nodes", d->burst.count ? "all send" : "nothing",
+            (double)d->busy_ns / 1e6);
+    print_nodes(to, p, d->nodes);
+    fprintf(to, " %s\n", drill_name[d->kind]);
+}
+
 void plan_print(FILE *to, const struct plan *p)
 {
     const struct config *c = &p->world.each;
@@ -22,14 +41,7 @@ void plan_print(FILE *to, const struct plan *p)
             c->message_bytes_max >> 10, c->window_frames, c->personal_frames, c->accelerated_frames,
             c->client_events_max, c->slow_client_ms, c->slow_policy == SLOW_EVICT ? " evict" : "",
             p->world.by_reference ? ", in place" : "", p->lawless ? ", lawless" : "");
-}
-
-static void print_nodes(FILE *to, const struct plan *p, uint32_t mask)
-{
-    for (int i = 1; i <= p->world.nodes; i++) {
-        if (mask >> i & 1)
-            fprintf(to, " %d", i);
-    }
+    print_drill(to, p);
 }
 
 static void print_fault(FILE *to, const struct plan *p, const struct plan_step *s)

@@ -62,6 +62,34 @@ Test(repeat, a_plan_without_a_step_is_the_same_up_to_it)
     free(plan);
 }
 
+/* Nothing is done but the drill, and so many frames are lost on their way all the time. */
+static struct run_result drill_only(uint64_t seed, uint32_t loss_ppm)
+{
+    static bool without[PLAN_STEPS_MAX];
+    struct run_options options = { .without = without };
+    struct run_result result;
+    struct plan *plan = plan_of(seed);
+    plan->lawless = false;
+    plan->end_ns = NS_PER_S;
+    plan->world.net.faults.loss_ppm = loss_ppm;
+    memset(without, 1, sizeof(without));
+    run_plan(plan, &options, &result);
+    free(plan);
+    return result;
+}
+
+Test(repeat, a_view_that_comes_later_than_promised_is_seen)
+{
+    int late = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct run_result result = drill_only(seed, 0);
+        cr_expect(not(result.verdict.failed), "%s: %s", result.verdict.rule, result.verdict.text);
+        cr_expect(ne(u64, result.stats.view_permille, 0), "the drill took place");
+        late += strcmp(drill_only(seed, 400000).verdict.rule, "view") == 0;
+    }
+    cr_expect(ne(int, late, 0));
+}
+
 static bool dies(const struct plan *plan, int how, struct verdict *verdict)
 {
     static struct plan broken;

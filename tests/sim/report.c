@@ -37,8 +37,9 @@ void report_text(FILE *to, const struct swarm *s)
     counts(to, "frames:", fate_name, r->fate, FATES);
     fprintf(to,
             "after the end all was one and delivered within %.1f s (%" PRIu64
-            " permille of what is allowed), and rested (%" PRIu64 ")\n",
-            seconds(r->settle_ns_most), r->settle_permille, r->rest_permille);
+            " permille of what is allowed), had new views (%" PRIu64 "), and rested (%" PRIu64
+            ")\n",
+            seconds(r->settle_ns_most), r->settle_permille, r->view_permille, r->rest_permille);
     for (uint32_t i = 0; i < s->failures && i < FAILURES_MAX; i++)
         fprintf(to, "FAILED seed %" PRIu64 ": %s: %s\n", s->failure[i].seed,
                 s->failure[i].verdict.rule, s->failure[i].verdict.text);

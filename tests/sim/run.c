@@ -13,7 +13,8 @@ enum {
     UPS_MAX = WORLD_NODES_MAX + 1,
     LEAST_WINDOW = 16,
     LEAST_ROTATIONS = 100,
-    WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
+    VIEW_ROTATIONS = 4, /* that a new view takes beyond the promised time */
+    WAIT_DETECTS = 8,   /* so many times detect_ms a step lies in wait */
 };
 
 /* A node that is to start. */
@@ -368,18 +369,82 @@ static const char *not_settled(const struct run *r)
 static void settle(struct run *r)
 {
     uint64_t begin_ns = r->world.now_ns, most_ns = settle_most_ns(r);
+    if (verdict(r)->failed)
+        return;
     heal(r);
     r->settling = true;
     while (not_settled(r) && r->world.now_ns < begin_ns + most_ns && !verdict(r)->failed)
         run_until(r, r->world.now_ns + NS_PER_MS);
     uint64_t took_ns = r->world.now_ns - begin_ns;
-    r->result->stats.settle_ns_most = took_ns;
-    r->result->stats.settle_permille = took_ns * 1000 / most_ns;
+    struct run_stats *s = &r->result->stats;
+    s->settle_ns_most = max_u64(s->settle_ns_most, took_ns);
+    s->settle_permille = max_u64(s->settle_permille, took_ns * 1000 / most_ns);
     const char *why = not_settled(r);
     if (why)
         verdict_broken(verdict(r), "E9", "%s, %.1f s after all is mended", why,
                        (double)took_ns / 1e9);
-    r->history.settled = !why;
+}
+
+/* The drill. */
+
+static void drill_blow(struct run *r, const struct plan_drill *drill)
+{
+    const struct fault cut = {
+        .kind = FAULT_CUT, .from = drill->nodes, .to = ~drill->nodes, .both = true
+    };
+    not_calm(r);
+    if (drill->kind == DRILL_CUT)
+        faults_begin(&r->faults, &cut, r->world.now_ns, NS_NEVER);
+    for (uint32_t node = 1; node <= (uint32_t)r->world.count && drill->kind != DRILL_CUT; node++) {
+        struct plan_step step = { .kind = drill->kind == DRILL_CRASH ? STEP_CRASH : STEP_PAUSE,
+                                  .who = node,
+                                  .ns = 3600 * NS_PER_S };
+        if (drill->nodes >> node & 1)
+            node_step(r, &step);
+    }
+}
+
+/*
+ * What the daemon promises at its start for silence that begins when all is well: by the slowest of
+ * the clocks, and where a rotation is much longer than what the promise leaves for them (an eighth
+ * of detect_ms), as many rotations as it takes to agree, recover, and exchange members.
+ */
+static uint64_t view_most_ns(const struct run *r)
+{
+    const struct world_config *c = &r->plan->world;
+    const struct ring_config ring = { .detect_ns = c->each.detect_ms * NS_PER_MS };
+    uint64_t hop_ns = c->net.faults.delay_ns_most + 2 * c->turn_ns, most_ns = 0;
+    for (int i = 1; i <= r->world.count; i++) {
+        uint64_t rate = (uint64_t)(1000000 + r->world.node[i].clock.ppm);
+        most_ns = max_u64(most_ns, ring_view_ns_worst(&ring) * 1000000 / rate);
+    }
+    return most_ns + VIEW_ROTATIONS * (uint64_t)c->nodes * hop_ns;
+}
+
+static bool drilled(const struct run *r, const struct plan_drill *drill)
+{
+    return world_is_one(&r->world, all_nodes(r) & ~drill->nodes) &&
+           (drill->kind != DRILL_CUT || world_is_one(&r->world, drill->nodes));
+}
+
+/* All is well; then nodes are gone. The others have a view without them in the promised time. */
+static void drill(struct run *r)
+{
+    const struct plan_drill *drill = &r->plan->drill;
+    if (verdict(r)->failed || r->plan->lawless || drill->nodes == 0)
+        return;
+    run_until(r, r->world.now_ns + drill->calm_ns);
+    for (uint32_t i = 0; i < r->agents.count; i++)
+        agent_send(&r->agents.agent[i], &drill->burst);
+    run_until(r, r->world.now_ns + drill->busy_ns);
+    uint64_t begin_ns = r->world.now_ns, most_ns = view_most_ns(r);
+    drill_blow(r, drill);
+    while (!drilled(r, drill) && r->world.now_ns < begin_ns + most_ns && !verdict(r)->failed)
+        run_until(r, r->world.now_ns + NS_PER_MS / 4);
+    r->result->stats.view_permille = (r->world.now_ns - begin_ns) * 1000 / most_ns;
+    if (!verdict(r)->failed && !drilled(r, drill))
+        verdict_broken(verdict(r), "view", "no view of the others %.1f ms after nodes %x were %s",
+                       (double)most_ns / 1e6, drill->nodes, drill_name[drill->kind]);
 }
 
 /* Nobody has anything to say: the token rests, and turns once in an eighth of detect_ms. Each turn
@@ -490,8 +555,10 @@ void run_plan(const struct plan *plan, const struct run_options *options, struct
     create(r);
     nodes_update(r);
     run_until(r, plan->end_ns);
-    if (!verdict(r)->failed)
-        settle(r);
+    settle(r);
+    drill(r);
+    settle(r);
+    r->history.settled = !verdict(r)->failed;
     rest(r);
     judge(r);
     count(r);
@@ -508,9 +575,11 @@ void run_stats_add(struct run_stats *sum, const struct run_stats *one)
     uint64_t settle_ns = max_u64(sum->settle_ns_most, one->settle_ns_most);
     uint64_t permille = max_u64(sum->settle_permille, one->settle_permille);
     uint64_t rest_permille = max_u64(sum->rest_permille, one->rest_permille);
+    uint64_t view_permille = max_u64(sum->view_permille, one->view_permille);
     for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
         to[i] += from[i];
     sum->settle_ns_most = settle_ns;
     sum->settle_permille = permille;
     sum->rest_permille = rest_permille;
+    sum->view_permille = view_permille;
 }

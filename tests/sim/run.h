@@ -6,7 +6,9 @@
  * run.h - one plan from its beginning to the verdict.
  *
  * All steps are done, then everything that is wrong is mended, and the cluster has a bounded time
- * to become one ring that has delivered everything it accepted (E9). The sweeps over each core's
+ * to become one ring that has delivered everything it accepted (E9). Then nodes are lost where all
+ * is well, and the others must have a view without them in the time that the daemon promises; and
+ * once more all is mended. The sweeps over each core's
  * structures run in between all the time, the checkers at the end.
  */
 #include "plan.h"
@@ -36,6 +38,7 @@ struct run_stats {
     uint64_t settle_ns_most;  /* how long it took to become one */
     uint64_t rest_permille;   /* frames of a ring at rest, of what is allowed, at the most */
     uint64_t settle_permille; /* the same, of what is allowed, at the most */
+    uint64_t view_permille;   /* time to a view without those that are gone, at the most */
     uint64_t lives, evictions, lawless;
     uint64_t step[STEPS], fault[FAULT_KINDS], fate[FATES];
 };
