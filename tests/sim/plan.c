@@ -14,6 +14,7 @@ enum {
     PURPOSE_SCENES,
     PURPOSE_NET,
     PURPOSE_DRILL,
+    PURPOSE_RECOVERIES,
     MTU_LEAST = 620,
 };
 
@@ -290,6 +291,42 @@ static void the_largest(struct author *w)
     s->burst = (struct agent_burst){ .count = 1, .size = SIZE_HUGE };
 }
 
+/* Somebody is lost to the others for a moment, or for good, just as they recover. */
+static void recovery_fails(struct author *w)
+{
+    bool dies = draw_chance(&w->draw, 300);
+    uint32_t node = some_node(w);
+    struct plan_step *s = step(w, dies ? STEP_CRASH : STEP_FAULT, node);
+    s->ns = (uint64_t)draw_between(&w->draw, 100, 2000) * detect_ns(w) / 1000;
+    s->trigger = draw_chance(&w->draw, 500) ? TRIGGER_RECEIVED : TRIGGER_RECOVERY;
+    s->lag_ns = draw_chance(&w->draw, 500) ? 0 : draw_scale(&w->draw, 1, 1000) * NS_PER_US;
+    s->fault =
+        (struct fault){ .kind = FAULT_CUT, .from = 1u << node, .to = ~(1u << node), .both = true };
+    if (draw_chance(&w->draw, 300)) /* it is heard, and hears nobody */
+        s->fault = (struct fault){ .kind = FAULT_CUT, .from = ~(1u << node), .to = 1u << node };
+}
+
+/* Everybody sends, some frames are lost, and then one recovery fails after the other: what its
+ * members came to owe each other there they owe in the next. */
+static void recoveries_fail(struct author *w)
+{
+    struct plan_step *s = step(w, STEP_FAULT, 0);
+    s->ns = 2 * detect_ns(w);
+    s->fault = (struct fault){ .kind = FAULT_LOSS,
+                               .from = UINT32_MAX,
+                               .to = UINT32_MAX,
+                               .ppm = draw_scale(&w->draw, 1000, 200000) };
+    for (uint32_t agent = 0; agent < w->plan->agent_count; agent++)
+        sends(w, agent);
+    w->now_ns += draw64(&w->draw) % detect_ns(w);
+    s = step(w, STEP_CRASH, some_node(w));
+    s->ns = 4 * detect_ns(w);
+    for (uint32_t i = draw_between(&w->draw, 1, 6); i > 0; i--) {
+        recovery_fails(w);
+        w->now_ns += draw64(&w->draw) % (2 * detect_ns(w));
+    }
+}
+
 /* One node, or any of them but not all. */
 static void draw_drill(struct plan *p)
 {
@@ -342,6 +379,11 @@ void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
     }
     if (p->world.each.message_bytes_max >= 32 << 20)
         the_largest(&w);
+    w.draw = draw_stream(seed, PURPOSE_RECOVERIES);
+    for (uint32_t i = draw_chance(&w.draw, 300) ? draw_between(&w.draw, 1, 3) : 0; i > 0; i--) {
+        w.now_ns = draw64(&w.draw) % p->end_ns;
+        recoveries_fail(&w);
+    }
     qsort(p->step, p->step_count, sizeof(p->step[0]), by_time);
     while (p->step_count > 0 && p->step[p->step_count - 1].at_ns > p->end_ns)
         p->step_count--;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "triggers.h"
 
+#include "internal.h"
+
 const char *const trigger_name[TRIGGERS] = {
     [TRIGGER_TIME] = "at once",
     [TRIGGER_COMMIT] = "when one commits",
     [TRIGGER_RECOVERY] = "when one recovers",
+    [TRIGGER_RECEIVED] = "when one has received all",
     [TRIGGER_INSTALL] = "when some have a ring and others not yet",
     [TRIGGER_EXCHANGE] = "when members are exchanged",
 };
@@ -35,6 +38,8 @@ static uint32_t seen(const struct world *w)
             what |= 1u << TRIGGER_COMMIT;
         if (status.state == RING_RECOVERY)
             what |= 1u << TRIGGER_RECOVERY;
+        if (status.state == RING_RECOVERY && w->node[i].core->ring->my_received_flag)
+            what |= 1u << TRIGGER_RECEIVED;
         if (w->node[i].core->groups.exchange.open)
             what |= 1u << TRIGGER_EXCHANGE;
         if (status.state == RING_OPERATIONAL && status.ring_id.seq > newest) {

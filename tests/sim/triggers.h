@@ -12,6 +12,7 @@ enum trigger {
     TRIGGER_TIME, /* none: its time is enough */
     TRIGGER_COMMIT,
     TRIGGER_RECOVERY,
+    TRIGGER_RECEIVED, /* somebody owes what it received, and has no new ring yet */
     TRIGGER_INSTALL,  /* a ring is operational here, and another member is not yet there */
     TRIGGER_EXCHANGE, /* members are being exchanged */
     TRIGGERS,
