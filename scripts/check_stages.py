@@ -257,7 +257,10 @@ def stage_sim(tally, temporary):
         return
     must(["ninja", "-C", path, "-j", str(CPUS), "planted"])
     _, output = run([swarm, "--planted"], SIM_SECONDS)
-    for verdict, bug in re.findall(r"^(caught|MISSED) +(.*)$", output, re.MULTILINE):
+    verdicts = re.findall(r"^(caught|MISSED) +(.*)$", output, re.MULTILINE)
+    if not re.search(r"^\d+ of \d+ planted bugs caught", output, re.MULTILINE):
+        tally.fail("sim: planted bugs: not all of them were run", tail(output))
+    for verdict, bug in verdicts:
         if verdict == "caught":
             tally.ok()
         else:

@@ -16,7 +16,8 @@ struct planted {
     pid_t pid;
     FILE *said;
     int status;
-    char line[LINE_BYTES]; /* the last it said: how many seeds, and which rule was broken */
+    uint32_t seeds; /* it took so many; 0: it was not caught */
+    char rule[64];  /* by which it was */
 };
 
 struct field {
@@ -79,19 +80,40 @@ static bool begin(struct field *f, struct planted *bug, uint64_t seeds)
     return bug->pid > 0;
 }
 
+/* A copy ends by saying how many seeds it took, and which rule was broken. */
 static void read_last_line(struct planted *bug)
 {
     char line[LINE_BYTES];
     rewind(bug->said);
     while (fgets(line, sizeof(line), bug->said)) {
-        line[strcspn(line, "\n")] = 0;
-        if (line[0])
-            snprintf(bug->line, sizeof(bug->line), "%s", line);
+        uint32_t seeds;
+        char rule[sizeof(bug->rule)];
+        if (sscanf(line, "caught by %63[^,], %" SCNu32 " seeds", rule, &seeds) != 2)
+            continue;
+        bug->seeds = seeds;
+        snprintf(bug->rule, sizeof(bug->rule), "%s", rule);
     }
     fclose(bug->said);
 }
 
-static bool wait_one(struct field *f, bool json)
+static bool caught(const struct planted *bug)
+{
+    return bug->status == 0 && bug->seeds > 0;
+}
+
+static void tell_one(const struct planted *bug, uint64_t seeds)
+{
+    if (caught(bug))
+        printf("%-8s %-48s %5u seed%s by %s\n", "caught", bug->name, bug->seeds,
+               bug->seeds == 1 ? ", " : "s,", bug->rule);
+    else if (bug->status == 1)
+        printf("%-8s %-48s %5" PRIu64 " seeds, and none failed\n", "MISSED", bug->name, seeds);
+    else
+        printf("%-8s %-48s cannot be run: status %d\n", "MISSED", bug->name, bug->status);
+    fflush(stdout);
+}
+
+static bool wait_one(struct field *f, uint64_t seeds, bool json)
 {
     int status = 0;
     pid_t pid = waitpid(-1, &status, 0);
@@ -104,7 +126,7 @@ static bool wait_one(struct field *f, bool json)
         read_last_line(bug);
         f->ended++;
         if (!json)
-            printf("%-8s %-48s %s\n", bug->status == 0 ? "caught" : "MISSED", bug->name, bug->line);
+            tell_one(bug, seeds);
         return true;
     }
     return false;
@@ -113,16 +135,21 @@ static bool wait_one(struct field *f, bool json)
 static int tell(const struct field *f, bool json)
 {
     int missed = 0;
-    for (int i = 0; i < f->count; i++)
-        missed += f->bug[i].status != 0;
+    uint32_t most = 0;
+    for (int i = 0; i < f->count; i++) {
+        missed += !caught(&f->bug[i]);
+        most = f->bug[i].seeds > most ? f->bug[i].seeds : most;
+    }
     if (!json) {
-        printf("%d of %d planted bugs caught\n", f->count - missed, f->count);
+        printf("%d of %d planted bugs caught, each within %u seeds\n", f->count - missed, f->count,
+               most);
         return missed > 0;
     }
     printf("{\"planted\": %d, \"caught\": %d, \"bugs\": {", f->count, f->count - missed);
     for (int i = 0; i < f->count; i++)
-        printf("%s\"%s\": {\"caught\": %s, \"said\": \"%s\"}", i > 0 ? ", " : "", f->bug[i].name,
-               f->bug[i].status == 0 ? "true" : "false", f->bug[i].line);
+        printf("%s\"%s\": {\"caught\": %s, \"seeds\": %u, \"rule\": \"%s\"}", i > 0 ? ", " : "",
+               f->bug[i].name, caught(&f->bug[i]) ? "true" : "false", f->bug[i].seeds,
+               f->bug[i].rule);
     printf("}}\n");
     return missed > 0;
 }
@@ -143,7 +170,7 @@ int planted_run(uint64_t seeds, int jobs, bool json)
             }
             continue;
         }
-        if (!wait_one(&f, json))
+        if (!wait_one(&f, seeds, json))
             return 2;
     }
     return tell(&f, json);
