@@ -30,6 +30,7 @@ const char *const drill_name[DRILLS] = {
     [DRILL_CRASH] = "killed",
     [DRILL_PAUSE] = "paused",
     [DRILL_CUT] = "cut off",
+    [DRILL_LOSS] = "hear not all",
 };
 
 static uint32_t pick(struct draw *d, const uint32_t *choices, uint32_t count)
@@ -333,7 +334,7 @@ static void draw_drill(struct plan *p)
     struct draw d = draw_stream(p->seed, PURPOSE_DRILL);
     struct plan_drill *drill = &p->drill;
     uint32_t nodes = (uint32_t)p->world.nodes, all = ((1u << nodes) - 1) << 1;
-    *drill = (struct plan_drill){ .kind = draw_below(&d, DRILLS) };
+    *drill = (struct plan_drill){ .kind = draw_below(&d, DRILL_LOSS) };
     if (nodes < 2)
         return;
     drill->nodes = 2u << draw_below(&d, nodes);
@@ -347,6 +348,8 @@ static void draw_drill(struct plan *p)
                                              .size = SIZE_TINY + draw_below(&d, SIZE_BULK),
                                              .safe_permille = draw_below(&d, 1001),
                                              .gap_ns = draw_below(&d, 500) * NS_PER_US };
+    if (drill->burst.count > 0 && draw_chance(&d, 400))
+        drill->kind = DRILL_LOSS;
 }
 
 static int by_time(const void *a, const void *b)

@@ -47,19 +47,19 @@ struct plan_step {
     struct fault fault;
 };
 
-/* What befalls a ring in which all is well, at the end of all steps: some nodes are gone at once.
- */
+/* What befalls a ring in which all is well, when all steps are done. */
 enum drill_kind {
     DRILL_CRASH, /* their processes */
     DRILL_PAUSE, /* nothing runs there */
     DRILL_CUT,   /* those and the others do not hear each other */
+    DRILL_LOSS,  /* nobody is gone: some frames are lost for a while */
     DRILLS,
 };
 extern const char *const drill_name[DRILLS];
 
 struct plan_drill {
     enum drill_kind kind;
-    uint32_t nodes;            /* one bit an id; 0: none, for there is only one */
+    uint32_t nodes;            /* who is gone, one bit an id; 0: none, for there is only one */
     uint64_t calm_ns, busy_ns; /* before it nobody sends so long, then every agent does */
     struct agent_burst burst;  /* count 0: nobody */
 };

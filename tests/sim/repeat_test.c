@@ -72,6 +72,7 @@ static struct run_result drill_only(uint64_t seed, uint32_t loss_ppm)
     plan->lawless = false;
     plan->end_ns = NS_PER_S;
     plan->world.net.faults.loss_ppm = loss_ppm;
+    plan->drill.kind = (enum drill_kind)(seed % DRILL_LOSS);
     memset(without, 1, sizeof(without));
     run_plan(plan, &options, &result);
     free(plan);

@@ -14,7 +14,8 @@ enum {
     LEAST_WINDOW = 16,
     LEAST_ROTATIONS = 100,
     VIEW_ROTATIONS = 4, /* that a new view takes beyond the promised time */
-    WAIT_DETECTS = 8,   /* so many times detect_ms a step lies in wait */
+    DRILL_LOSS_PPM = 30000,
+    WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
 };
 
 /* A node that is to start. */
@@ -427,16 +428,28 @@ static bool drilled(const struct run *r, const struct plan_drill *drill)
            (drill->kind != DRILL_CUT || world_is_one(&r->world, drill->nodes));
 }
 
-/* All is well; then nodes are gone. The others have a view without them in the promised time. */
-static void drill(struct run *r)
+/* Frames are lost and asked for again: nobody makes another ring for their sake. */
+static void drill_loss(struct run *r)
 {
-    const struct plan_drill *drill = &r->plan->drill;
-    if (verdict(r)->failed || r->plan->lawless || drill->nodes == 0)
-        return;
-    run_until(r, r->world.now_ns + drill->calm_ns);
-    for (uint32_t i = 0; i < r->agents.count; i++)
-        agent_send(&r->agents.agent[i], &drill->burst);
-    run_until(r, r->world.now_ns + drill->busy_ns);
+    const struct fault loss = {
+        .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
+    };
+    const struct groups *g = &r->world.node[1].core->groups;
+    uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
+    struct ring_id id = g->ring_id;
+    not_calm(r);
+    faults_begin(&r->faults, &loss, r->world.now_ns, r->world.now_ns + detect_ns);
+    run_until(r, r->world.now_ns + 4 * detect_ns);
+    if (!verdict(r)->failed &&
+        (!world_is_one(&r->world, all_nodes(r)) || !ring_id_equal(id, g->ring_id)))
+        verdict_broken(verdict(r), "loss",
+                       "ring %" PRIu64 ".%u has gone, and nothing was lost but frames", id.seq,
+                       id.rep);
+}
+
+/* Nodes are gone: the others have a view without them in the promised time. */
+static void drill_view(struct run *r, const struct plan_drill *drill)
+{
     uint64_t begin_ns = r->world.now_ns, most_ns = view_most_ns(r);
     drill_blow(r, drill);
     while (!drilled(r, drill) && r->world.now_ns < begin_ns + most_ns && !verdict(r)->failed)
@@ -445,6 +458,22 @@ static void drill(struct run *r)
     if (!verdict(r)->failed && !drilled(r, drill))
         verdict_broken(verdict(r), "view", "no view of the others %.1f ms after nodes %x were %s",
                        (double)most_ns / 1e6, drill->nodes, drill_name[drill->kind]);
+}
+
+static void drill(struct run *r)
+{
+    const struct plan_drill *drill = &r->plan->drill;
+    if (verdict(r)->failed || r->plan->lawless || drill->nodes == 0)
+        return;
+    run_until(r, r->world.now_ns + drill->calm_ns);
+    for (uint32_t i = 0; i < r->agents.count; i++)
+        agent_send(&r->agents.agent[i], &drill->burst);
+    if (drill->kind == DRILL_LOSS) {
+        drill_loss(r);
+        return;
+    }
+    run_until(r, r->world.now_ns + drill->busy_ns);
+    drill_view(r, drill);
 }
 
 /* Nobody has anything to say: the token rests, and turns once in an eighth of detect_ms. Each turn
