@@ -8,7 +8,8 @@
 
 #include "clients.h"
 
-/* Up to where the client has pushed. Nonsense: evicted, and its word is not used. */
+/* Up to where the client has pushed; submits are sure to be taken up to there (S1 of spsc.h), or
+ * mistrusted says that none will be. Nonsense: evicted, and its word is not used. */
 uint32_t client_pushed(struct clients *cs, struct client *c);
 
 /* Closing segments of a client that no submit names any more, and that are drained. */

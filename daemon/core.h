@@ -106,7 +106,7 @@ enum core_event_type {
 enum core_offence {
     CORE_OFFENCE_NONE,
     CORE_OFFENCE_SLOW,        /* arg64 = ms without progress */
-    CORE_OFFENCE_SUBMIT_TAIL, /* queue index out of range */
+    CORE_OFFENCE_SUBMIT_TAIL, /* queue index out of range, or gone back */
     CORE_OFFENCE_DONE_TAIL,
     CORE_OFFENCE_EVENT_HEAD,
     CORE_OFFENCE_SUBMIT_SEGMENT, /* no such segment */

@@ -10,7 +10,8 @@
  * privately and treats the other's as input: a tail or head that leaves the allowed range is
  * reported, never followed.
  *
- * Invariants: S1  0 <= tail - head <= count, as each end sees it, else -EPROTO
+ * Invariants: S1  0 <= tail - head <= count, as each end sees it, else -EPROTO; nor does a tail go
+ *                 back: what was seen as pushed stays so, and may be waited for
  *             S2  an entry is written before the tail that covers it is (release pairs with the
  *                 consumer's acquire), and read before the head that frees it is
  * Thread:     one producer, one consumer; no call waits.
@@ -36,7 +37,7 @@ struct spsc_consumer {
     uint32_t entry_bytes;
     uint32_t count;
     uint32_t head;      /* private */
-    uint32_t tail_seen; /* private */
+    uint32_t tail_seen; /* private: newest valid tail of the other end */
     const _Atomic uint32_t *tail_shared;
     _Atomic uint32_t *head_shared;
 };
@@ -68,17 +69,18 @@ static inline void spsc_publish(struct spsc_producer *p)
     atomic_store_explicit(p->tail_shared, p->tail, memory_order_release);
 }
 
-/* Entries waiting; -EPROTO when the producer's tail is out of range (S1). */
+/* Entries waiting; -EPROTO when the producer's tail is out of range or goes back (S1). */
 static inline int spsc_waiting(struct spsc_consumer *c)
 {
     uint32_t tail = atomic_load_explicit(c->tail_shared, memory_order_acquire);
-    if (tail - c->head > c->count)
+    if (tail - c->tail_seen > c->head + c->count - c->tail_seen)
         return -71; /* -EPROTO */
     c->tail_seen = tail;
     return (int)(tail - c->head);
 }
 
-/* The oldest entry not taken yet: copy it once, then look at the copy only. */
+/* The oldest entry not taken yet: copy it once, then look at the copy only. The caller has asked
+ * spsc_waiting(). */
 static inline const void *spsc_take(struct spsc_consumer *c)
 {
     return c->entries + (size_t)(c->head++ & (c->count - 1)) * c->entry_bytes;

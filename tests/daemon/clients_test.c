@@ -558,6 +558,50 @@ Test(clients, C2_a_tail_that_breaks_between_leave_and_intake_does_not_hang_the_l
     cr_assert_null(clients_find(&cs, 0));
 }
 
+/* More than one turn takes, so that some wait when the tail goes back behind them. */
+static void send_many(void)
+{
+    for (int i = 0; i < 2 * CLIENTS_BATCH; i++)
+        send_text(0, "m");
+}
+
+static void take_back(uint32_t count)
+{
+    atomic_store(&fake[0].up->words.submit_tail, fake[0].submit.tail - count);
+}
+
+Test(clients, C2_a_tail_that_goes_back_does_not_hang_the_leave_behind_it)
+{
+    start(0);
+    send_many();
+    cr_assert(eq(u32, clients_leave(&cs, 0), CS_OK));
+    turn();
+    take_back(1);
+    turn();
+    cr_assert(eq(int, event_count, 1));
+    cr_assert(eq(u32, event[0].type, CORE_EVENT_EVICT));
+    cr_assert(eq(u32, event[0].arg, CORE_OFFENCE_SUBMIT_TAIL));
+    order();
+    cr_assert(zero(u32, groups.process_count));
+    cr_assert(clients_end(&cs, 0, 1));
+    turn();
+    cr_assert_null(clients_find(&cs, 0));
+}
+
+Test(clients, C2_a_tail_that_goes_back_when_the_client_has_ended_does_not_keep_its_record)
+{
+    start(0);
+    send_many();
+    cr_assert(clients_end(&cs, 0, 42)); /* somebody may still have the channel mapped */
+    turn();
+    take_back(1);
+    turn();
+    cr_assert_null(clients_find(&cs, 0));
+    cr_assert(eq(u64, event[0].tag, 42));
+    order();
+    cr_assert(zero(u32, groups.process_count));
+}
+
 Test(clients, C2_a_rule_broken_before_a_leave_that_waits_does_not_hang_it)
 {
     start(0);

@@ -117,6 +117,23 @@ Test(spsc, S1_a_word_that_goes_back_is_reported_once_entries_were_taken)
     cr_assert(eq(int, spsc_waiting(&q.c), -EPROTO));
 }
 
+Test(spsc, S1_a_tail_that_goes_back_is_reported_though_nothing_was_taken)
+{
+    struct queue q = queue_from(UINT32_MAX - 2);
+    open_queue(&q);
+    for (int i = 0; i < COUNT; i++)
+        spsc_next(&q.p);
+    spsc_publish(&q.p);
+    cr_assert(eq(int, spsc_waiting(&q.c), COUNT));
+    for (uint32_t back = 1; back <= COUNT; back++) {
+        q.tail = q.p.tail - back;
+        cr_assert(eq(int, spsc_waiting(&q.c), -EPROTO));
+        cr_assert(eq(u32, q.c.tail_seen, q.p.tail));
+    }
+    q.tail = q.p.tail;
+    cr_assert(eq(int, spsc_waiting(&q.c), COUNT));
+}
+
 Test(spsc, a_count_that_is_no_power_of_two_aborts, .signal = SIGABRT)
 {
     struct spsc_pair pair;
