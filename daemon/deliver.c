@@ -115,6 +115,15 @@ void deliver_begin(struct deliver *d, struct zcb *frame)
     d->serial++;
 }
 
+int outlet_room(struct deliver *d, struct outlet *o)
+{
+    int room = spsc_room(&o->events);
+    if (room < 0)
+        d->ops->evict(d->context, o->client, CORE_OFFENCE_EVENT_HEAD,
+                      atomic_load_explicit(o->event_head, memory_order_relaxed));
+    return room;
+}
+
 /* The first event of this frame for this client: where do they all go? */
 static void outlet_begin(struct deliver *d, struct outlet *o)
 {
@@ -124,12 +133,9 @@ static void outlet_begin(struct deliver *d, struct outlet *o)
     o->mode = OUTLET_SILENT;
     if (o->silent)
         return;
-    int room = spsc_room(&o->events);
-    if (room < 0) {
-        d->ops->evict(d->context, o->client, CORE_OFFENCE_EVENT_HEAD,
-                      atomic_load_explicit(o->event_head, memory_order_relaxed));
+    int room = outlet_room(d, o);
+    if (room < 0)
         return;
-    }
     bool direct = o->waiting_count == 0 && room >= DELIVER_FRAME_EVENTS &&
                   o->lease_free_count >= DELIVER_FRAME_EVENTS;
     o->mode = direct ? OUTLET_DIRECT : OUTLET_WAIT;
@@ -287,12 +293,9 @@ struct zcb *deliver_frame_get(struct deliver *d)
 
 void deliver_drain(struct deliver *d, struct outlet *o)
 {
-    int room = spsc_room(&o->events);
-    if (room < 0) {
-        d->ops->evict(d->context, o->client, CORE_OFFENCE_EVENT_HEAD,
-                      atomic_load_explicit(o->event_head, memory_order_relaxed));
+    int room = outlet_room(d, o);
+    if (room < 0)
         return;
-    }
     bool some = false;
     for (; room > 0 && o->waiting_count > 0 && o->lease_free_count > 0; room--) {
         struct waiting entry = wait_pop(d, o);

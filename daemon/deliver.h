@@ -150,6 +150,8 @@ void deliver_silence(struct deliver *d, struct outlet *o);
 /* Frames for payload of our own: held once by ZCB_HELD_EVENT; NULL: none even after relief. */
 struct zcb *deliver_frame_get(struct deliver *d);
 
+/* Events its queue can take now. Negative: its head is nonsense, and it was evicted. */
+int outlet_room(struct deliver *d, struct outlet *o);
 /* Events the client has not taken: waiting, and in its queue. */
 uint32_t outlet_backlog(const struct outlet *o);
 

@@ -29,10 +29,11 @@ static bool over_bound(const struct core *core, const struct client *c)
            c->outlet.frames_out >= core->client_frames_max;
 }
 
-static void see_progress(const struct core *core, struct client *c)
+/* Leases that came back, and events taken: a head that only moves to and fro is neither. */
+static void see_progress(struct core *core, struct client *c)
 {
-    uint64_t progress =
-        c->outlet.returned + atomic_load_explicit(c->outlet.event_head, memory_order_relaxed);
+    (void)outlet_room(&core->deliver, &c->outlet);
+    uint64_t progress = c->outlet.returned + c->outlet.events.head_seen;
     bool owes = c->outlet.leases_out > 0 || outlet_backlog(&c->outlet) > 0;
     if (progress != c->progress || !owes || !c->owed) /* its time begins when it is first seen */
         c->progress_ns = core->now_ns;

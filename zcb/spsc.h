@@ -10,8 +10,8 @@
  * privately and treats the other's as input: a tail or head that leaves the allowed range is
  * reported, never followed.
  *
- * Invariants: S1  0 <= tail - head <= count, as each end sees it, else -EPROTO; nor does a tail go
- *                 back: what was seen as pushed stays so, and may be waited for
+ * Invariants: S1  0 <= tail - head <= count, as each end sees it, else -EPROTO; nor does a tail or
+ *                 head go back: what was pushed or taken stays so, and may be relied upon
  *             S2  an entry is written before the tail that covers it is (release pairs with the
  *                 consumer's acquire), and read before the head that frees it is
  * Thread:     one producer, one consumer; no call waits.
@@ -47,11 +47,12 @@ void spsc_producer_init(struct spsc_producer *p, void *entries, uint32_t entry_b
 void spsc_consumer_init(struct spsc_consumer *c, const void *entries, uint32_t entry_bytes,
                         uint32_t count, const _Atomic uint32_t *tail, _Atomic uint32_t *head);
 
-/* Entries that can be written now; -EPROTO when the consumer's head is out of range (S1). */
+/* Entries that can be written now; -EPROTO when the consumer's head is out of range or goes
+ * back (S1). */
 static inline int spsc_room(struct spsc_producer *p)
 {
     uint32_t head = atomic_load_explicit(p->head_shared, memory_order_acquire);
-    if (p->tail - head > p->count)
+    if (p->tail - head > p->tail - p->head_seen)
         return -71; /* -EPROTO */
     p->head_seen = head;
     return (int)(p->count - (p->tail - head));

@@ -184,6 +184,27 @@ Test(core_alone, C5_a_reader_that_sleeps_stops_senders_for_a_while_and_then_goes
     cr_assert(eq(u64, core->stats.backlog_events, 0));
 }
 
+Test(core_alone, C5_a_head_moved_to_and_fro_is_no_progress_that_senders_must_wait_for)
+{
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    struct chan_event event;
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
+    b->paused = true;
+    uint64_t stop_ns = world.now_ns + 5 * NS_PER_S;
+    for (uint32_t i = 0; !b->evicted && world.now_ns < stop_ns; i++) {
+        while (crowd_send(a, "some words that take place"))
+            ;
+        while (fake_client_take(&b->fake, &event))
+            ;
+        atomic_store(&b->fake.up->words.event_head, b->fake.events.head - i % 2);
+        crowd_step(NS_PER_MS);
+    }
+    cr_assert(b->evicted);
+    cr_assert(eq(int, b->offence, CORE_OFFENCE_EVENT_HEAD));
+}
+
 Test(core_alone, two_that_wait_for_each_other_for_ever_are_parted)
 {
     /* Each sends until it is accepted and reads nothing meanwhile, as from inside a callback. */

@@ -134,6 +134,21 @@ Test(spsc, S1_a_tail_that_goes_back_is_reported_though_nothing_was_taken)
     cr_assert(eq(int, spsc_waiting(&q.c), COUNT));
 }
 
+Test(spsc, S1_a_head_that_goes_back_is_reported_though_there_is_room)
+{
+    struct queue q = queue_from(UINT32_MAX - 2);
+    open_queue(&q);
+    for (int i = 0; i < COUNT / 2; i++)
+        spsc_next(&q.p);
+    q.head = q.p.tail - 1;
+    cr_assert(eq(int, spsc_room(&q.p), COUNT - 1));
+    q.head = q.p.tail - 2;
+    cr_assert(eq(int, spsc_room(&q.p), -EPROTO));
+    cr_assert(eq(u32, q.p.head_seen, q.p.tail - 1));
+    q.head = q.p.tail;
+    cr_assert(eq(int, spsc_room(&q.p), COUNT));
+}
+
 Test(spsc, a_count_that_is_no_power_of_two_aborts, .signal = SIGABRT)
 {
     struct spsc_pair pair;
