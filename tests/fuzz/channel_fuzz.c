@@ -370,6 +370,15 @@ static void bad_gives_back(void)
     spsc_publish(&f->done);
 }
 
+/* Empty messages, each of them an event: it does not read so many, and they wait. */
+static void bad_floods(uint32_t count)
+{
+    uint32_t number = world.index[0];
+    uint64_t end = number ? world.segment[number - 1].end : 0;
+    for (; count > 0 && spsc_room(&world.client[BAD].submit) > 0; count--)
+        bad_pushes(&(struct chan_submit){ .end = end });
+}
+
 static void bad_writes_word(void)
 {
     struct chan_up *up = world.client[BAD].up;
@@ -381,9 +390,8 @@ static void bad_writes_word(void)
         atomic_store(&up->wake_page.wake, value);
         return;
     }
-    if (what & 64) { /* as if it had not read for long, or had read what is yet to come */
-        uint32_t tail = atomic_load(&world.client[BAD].down->event_tail);
-        atomic_store(&up->words.event_head, tail - 5u * input_byte(&world.in) + (what & 1));
+    if (what & 64) {
+        bad_floods(4u * input_byte(&world.in));
         return;
     }
     uint32_t before = atomic_load(word[what % 4]);
