@@ -72,7 +72,11 @@ static bool entry_is_sound(const struct demo_entry *e)
     return e->kind != DEMO_LOG_RUN || (e->node >= 1 && e->node <= DEMO_NODES_MAX && e->count > 0);
 }
 
-/* A change begins a stretch; a run belongs to the one that is open; an end closes the life. */
+/*
+ * A change begins a stretch; a run belongs to the one that is open; an end closes the life. A
+ * client that opens and joins while its first ring is being exchanged is told the ring at once, and
+ * again when the change is complete: only the second time does it begin anything.
+ */
 static int read_entry(struct verify *v, struct stretch **open, const struct demo_entry *e,
                       uint32_t node)
 {
@@ -90,6 +94,10 @@ static int read_entry(struct verify *v, struct stretch **open, const struct demo
         break;
     case DEMO_LOG_RING:
         next.ring = (struct ring_id){ .seq = e->number, .rep = e->node };
+        if ((*open)->count == 0 && ring_id_equal(next.ring, (*open)->ring)) {
+            **open = next;
+            return 0;
+        }
         break;
     case DEMO_LOG_VIEW:
         next.nodes = e->number;
