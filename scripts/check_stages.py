@@ -25,6 +25,7 @@ CPUS = os.cpu_count() or 1
 PARALLEL = min(CPUS, 2)
 FUZZ_SECONDS = 60
 SYSTEM_SECONDS = 3000
+VM_FETCH_SECONDS = 1800
 SIM_SEEDS = 500
 SIM_SECONDS = 3000
 COVERED = (r"ring/", r"daemon/(groups|groups_query|gwire|sync|views)\.")
@@ -299,6 +300,17 @@ def stage_system(tally, temporary):
     pytest(os.path.join(ROOT, "build"), tally, temporary)
 
 
+def stage_vm(tally, temporary):
+    """Skipped where no virtual machine can be had, as long as somebody is there to read why."""
+    status, output = run([os.path.join(ROOT, "scripts", "vm"), "--prepare"], VM_FETCH_SECONDS)
+    if status == 0:
+        pytest(os.path.join(ROOT, "build"), tally, temporary, room="vm")
+    elif os.environ.get("CI") == "true":
+        tally.fail("tests/vm: there is no virtual machine", tail(output))
+    else:
+        tally.skip("tests/vm", f"there is no virtual machine: {tail(output, 2)}")
+
+
 def stage_asan(tally, temporary):
     suppressions = os.path.join(ROOT, "scripts", "lsan.supp")
     sanitized("build-asan", "address,undefined", tally, temporary, slower=4, env={
@@ -319,19 +331,19 @@ def sanitized(folder, sanitizers, tally, temporary, slower, env):
     pytest(path, tally, temporary, env, "test_*.py" if THOROUGH in os.environ else "test_c_*.py")
 
 
-def pytest(path, tally, temporary, env=None, which="test_*.py"):
-    files = sorted(glob.glob(os.path.join(ROOT, "tests", "system", which)))
-    report = os.path.join(temporary, "system.xml")
+def pytest(path, tally, temporary, env=None, which="test_*.py", room="system"):
+    files = sorted(glob.glob(os.path.join(ROOT, "tests", room, which)))
+    report = os.path.join(temporary, f"{room}.xml")
     command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
                f"--junitxml={report}", *files]
     status, output = run(command, SYSTEM_SECONDS, {**(env or {}), "SYNCHROTRON_BUILD": path})
     if not os.path.exists(report):
-        tally.fail("tests/system", tail(output))
+        tally.fail(f"tests/{room}", tail(output))
         return
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
         count_case(tally, case)
     if status != 0 and not tally.failed:
-        tally.fail("tests/system", tail(output))
+        tally.fail(f"tests/{room}", tail(output))
 
 
 def count_case(tally, case):
@@ -384,10 +396,11 @@ STAGES = {
     "asan": (stage_asan, "units and C clients of daemons, address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "units and C clients of daemons, thread sanitizer"),
     "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),
+    "vm": (stage_vm, "scripts/vm, and real daemons in its machine; only when asked for"),
     "coverage": (stage_coverage, "how much of ring and groups is run; only when asked for"),
 }
 QUICK = ("house", "unit")
-ASKED = ("coverage",)
+ASKED = ("coverage", "vm")
 
 
 # Running them
@@ -406,6 +419,8 @@ def arguments():
                              "clients are C programs: an hour more")
     parser.add_argument("--coverage", action="append_const", dest="only", const="coverage",
                         help="only how much of ring and groups units and swarm run")
+    parser.add_argument("--vm", action="append_const", dest="only", const="vm",
+                        help="only what needs a virtual machine, which is fetched the first time")
     parser.add_argument("--list", action="store_true", help="name the stages and stop")
     return parser.parse_args()
 

@@ -50,5 +50,6 @@ install_packages()
     run+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
     quietly "${run[@]}" update || printf '%s: the package lists could not be renewed\n' "$me" >&2
     quietly "${run[@]}" install --yes --no-install-recommends "${missing[@]}" ||
-        fail "apt-get could not install: ${missing[*]}"
+        fail "apt-get could not install what is missing; when it can, as root:" \
+            "  apt-get install ${missing[*]}"
 }
