@@ -52,6 +52,13 @@ const struct backend backends[BACKENDS] = {
                            .family = AF_INET,
                            .port = "af_xdp:p%d",
                            .frame_bytes_most = 3000 },
+    [DPDK_FILTERED] = { .name = "dpdk, af_packet, macvlan, IPv6 multicast",
+                        .ops = &transport_dpdk,
+                        .family = AF_INET6,
+                        .multicast = true,
+                        .port = "af_packet:p%d",
+                        .frame_bytes_most = 9000,
+                        .filters = true },
 #endif
 };
 
@@ -219,6 +226,34 @@ static bool switch_make(int parties, uint32_t mtu)
     return true;
 }
 
+/* Interfaces p0, p1... that reach each other, and filter groups as a card does. */
+static bool filters_make(int parties, uint32_t mtu)
+{
+    char line[256];
+
+    snprintf(line, sizeof line,
+             "ip link add under mtu %u type veth peer name end mtu %u && "
+             "ip link set under up && ip link set end up",
+             mtu, mtu);
+    if (!isolate() || !command("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; true") ||
+        !command(line))
+        return false;
+    for (int i = 0; i < parties; i++) {
+        snprintf(line, sizeof line,
+                 "ip link add p%d link under mtu %u type macvlan mode bridge && "
+                 "ip link set p%d up",
+                 i, mtu, i);
+        if (!command(line))
+            return false;
+    }
+    return true;
+}
+
+static bool interfaces_make(const struct cluster *c, uint32_t mtu)
+{
+    return c->backend->filters ? filters_make(c->count, mtu) : switch_make(c->count, mtu);
+}
+
 static void dpdk_configure(struct cluster *c)
 {
     for (int i = 0; i < c->count; i++) {
@@ -239,7 +274,7 @@ static void dpdk_prepare(struct cluster *c)
 
     snprintf(c->directory, sizeof c->directory, "/tmp/memif-XXXXXX");
     cr_assert_not_null(mkdtemp(c->directory));
-    if (c->backend->port[0] != 'm' && !switch_make(c->count, mtu))
+    if (c->backend->port[0] != 'm' && !interfaces_make(c, mtu))
         cr_skip_test("no switch can be made of this kernel's interfaces: it takes root, and `ip`");
     dpdk_configure(c);
 }

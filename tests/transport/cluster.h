@@ -31,6 +31,7 @@ struct backend {
     bool by_reference;
     const char *port;          /* of DPDK; "%d" is the party */
     uint32_t frame_bytes_most; /* 0: any */
+    bool filters;              /* interfaces drop what is for groups they were not told of */
     bool forgets;              /* what is under way when a party goes is lost */
 };
 
@@ -47,6 +48,7 @@ enum backend_index {
     DPDK_AF_PACKET_IPV6,
     DPDK_AF_PACKET_MULTICAST,
     DPDK_AF_XDP_IPV4,
+    DPDK_FILTERED,
     BACKENDS
 };
 extern const struct backend backends[BACKENDS];

@@ -22,6 +22,7 @@
     RUN(af_packet_ipv6, DPDK_AF_PACKET_IPV6, name)                \
     RUN(af_packet_ipv4_multicast, DPDK_AF_PACKET_MULTICAST, name) \
     RUN(af_xdp_ipv4, DPDK_AF_XDP_IPV4, name)                      \
+    RUN(filtered_ipv6_multicast, DPDK_FILTERED, name)             \
     static void name(enum backend_index backend)
 #else
 #define CLAIM(name)                                   \

@@ -102,6 +102,15 @@ static int init_local(struct dpdk *d, const struct transport_config *config, cha
     return 0;
 }
 
+static void hear_groups(struct dpdk *d)
+{
+    struct mac list[PACKET_MACS_MAX];
+    int count = packet_local_macs(&d->local, list);
+    for (int i = 0; i < d->port_count; i++)
+        dpdk_port_hear(&d->port[i], list, count);
+}
+static_assert((int)PACKET_MACS_MAX <= (int)DPDK_GROUPS_MAX, "a port hears all");
+
 static int init_templates(struct dpdk *d, const struct transport_config *config, char *why,
                           size_t why_bytes)
 {
@@ -206,7 +215,10 @@ static int set_up(struct dpdk *d, const struct transport_config *config, char *w
         failed = make_pools(d, why, why_bytes);
     if (!failed)
         failed = init_local(d, config, why, why_bytes);
-    return failed ? failed : init_templates(d, config, why, why_bytes);
+    if (failed)
+        return failed;
+    hear_groups(d);
+    return init_templates(d, config, why, why_bytes);
 }
 
 static void dpdk_close(struct transport *tp)

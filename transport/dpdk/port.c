@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -252,6 +253,8 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
                             .one_peer = config->kind == DPDK_MEMIF,
                             .client = config->client,
                             .own_memory = config->kind == DPDK_AF_XDP || config->kind == DPDK_PCI,
+                            .interface = config->interface,
+                            .groups_fd = -1,
                             .fd = -1 };
     snprintf(port->name, sizeof(port->name), "%s", config->name);
     int failed = open_once(port, config, why, why_bytes);
@@ -291,8 +294,40 @@ void dpdk_port_close(struct dpdk_port *port)
     control(port, end); /* behind a new beginning that is under way */
     if (port->fd >= 0 && is_socket_of(port->fd, socket_family(port->kind)))
         close(port->fd); /* af_xdp leaves it open, and bound to the queue */
+    if (port->groups_fd >= 0)
+        close(port->groups_fd);
     rte_mempool_free(port->inbox);
     port->inbox = NULL;
+}
+
+/* The interface's own filter: the driver cannot say it, any packet socket can. */
+static void hear_by_kernel(struct dpdk_port *port, const struct mac *list, int count)
+{
+    port->groups_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < count && port->groups_fd >= 0; i++) {
+        struct packet_mreq group = { .mr_ifindex = (int)port->interface,
+                                     .mr_type = PACKET_MR_MULTICAST,
+                                     .mr_alen = sizeof(list[i]) };
+        memcpy(group.mr_address, &list[i], sizeof(list[i]));
+        (void)setsockopt(port->groups_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &group, sizeof(group));
+    }
+}
+
+void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count)
+{
+    struct rte_ether_addr groups[DPDK_GROUPS_MAX];
+    INVARIANT(count <= DPDK_GROUPS_MAX);
+    if (port->interface) {
+        hear_by_kernel(port, list, count);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        memcpy(&groups[i], &list[i], sizeof(groups[i]));
+    if (port->kind == DPDK_MEMIF ||
+        rte_eth_dev_set_mc_addr_list(port->id, groups, (uint32_t)count) == 0 ||
+        rte_eth_allmulticast_enable(port->id) == 0)
+        return;
+    (void)rte_eth_promiscuous_enable(port->id); /* hears too much, and drops it */
 }
 
 static bool link_is_up(const struct dpdk_port *port)

@@ -21,6 +21,7 @@ enum {
     DPDK_PORTS_MAX = NODE_COUNT_MAX,
     DPDK_DESCRIPTORS = 1024,
     DPDK_PENDING_MAX = 256, /* packets that wait for room in a port */
+    DPDK_GROUPS_MAX = 8,
 };
 
 enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
@@ -32,7 +33,8 @@ struct dpdk_port_config {
     char arguments[DPDK_PORT_BYTES];
     struct rte_mempool *frames; /* to receive into */
     uint32_t packet_bytes_max;
-    uint32_t mtu; /* of IP */
+    uint32_t mtu;       /* of IP */
+    unsigned interface; /* af_packet, af_xdp: index of the kernel's */
 };
 
 /* Of a memif client that begins anew, in another thread. */
@@ -51,8 +53,10 @@ struct dpdk_port {
     bool one_peer;     /* a link with one node behind it */
     bool own_memory;   /* receives into `inbox`, not into the arena */
     bool sums;         /* puts UDP checksums in */
+    int groups_fd;     /* keeps the kernel's filter open; -1 */
     int fd;            /* readable while packets wait; -1 */
     struct rte_mempool *inbox;
+    unsigned interface; /* of the kernel; 0: none */
     struct mac mac;
     uint16_t pending_count, pending_first;
     uint64_t dropped; /* D3 */
@@ -63,6 +67,9 @@ struct dpdk_port {
 int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
                    size_t why_bytes);
 void dpdk_port_close(struct dpdk_port *port);
+
+/* Let packets to these group MACs in, where something filters them; that ends with the port. */
+void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count);
 
 /* Look at the link, and for memif try to make it. */
 bool dpdk_port_look(struct dpdk_port *port);

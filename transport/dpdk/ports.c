@@ -4,6 +4,7 @@
 #include "why.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -40,6 +41,7 @@ static void af_packet(struct dpdk_port_config *pc, const char *interface)
     uint32_t packets = packets_of_a_block(bytes);
     uint32_t blocks = (PACKET_RING_BYTES + bytes * packets - 1) / (bytes * packets);
     pc->kind = DPDK_AF_PACKET;
+    pc->interface = if_nametoindex(interface);
     snprintf(pc->name, sizeof(pc->name), "net_af_packet_%u", serial());
     snprintf(pc->arguments, sizeof(pc->arguments),
              "iface=%s,framesz=%u,blocksz=%u,framecnt=%u,qpairs=1,qdisc_bypass=1", interface, bytes,
@@ -49,6 +51,7 @@ static void af_packet(struct dpdk_port_config *pc, const char *interface)
 static void af_xdp(struct dpdk_port_config *pc, const char *interface)
 {
     pc->kind = DPDK_AF_XDP;
+    pc->interface = if_nametoindex(interface);
     snprintf(pc->name, sizeof(pc->name), "net_af_xdp_%u", serial());
     snprintf(pc->arguments, sizeof(pc->arguments),
              "iface=%s,start_queue=0,queue_count=1,busy_budget=0", interface);
