@@ -14,7 +14,7 @@ import tempfile
 
 from agents import *  # noqa: F401,F403 - tests take everything from here
 from agents import BUILD, LIMIT, ROOT, SANITIZED, SLOWER, Agent, wait_for  # noqa: F401
-from network import Loopback, Network, run  # noqa: F401
+from network import Loopback, make_network, run  # noqa: F401
 
 DAEMON = os.path.join(BUILD, "daemon/synchrotrond")
 CLI = os.path.join(BUILD, "cli/synchrotron")
@@ -35,7 +35,7 @@ class Cluster:
         self.daemons, self.agents = {}, []
         self.net = None
         try:
-            self.net = Network(count, mtu) if network == "netns" else Loopback(count)
+            self.net = make_network(network, count, mtu, self.path("memif"))
             for i in self.net.names:
                 os.mkdir(self.path(f"state{i}"))
                 self.write_config(i)
@@ -56,9 +56,7 @@ class Cluster:
             "system": {"state_dir": self.path(f"state{i}"), "runtime_dir": self.path(f"run{i}")},
             "logging": {"to_stderr": "yes", "to_syslog": "no"},
         }
-        if isinstance(self.net, Loopback):
-            sections["transport"] = {"port": self.net.port}
-        for name, keys in self.sections.items():
+        for name, keys in (*self.net.keys(i).items(), *self.sections.items()):
             sections.setdefault(name, {}).update(keys)
         return sections
 
@@ -90,7 +88,7 @@ class Cluster:
         with open(self.path(f"{i}.log"), "ab") as log:
             # The daemon must not outlive a run that is killed; an agent sees the end of its input.
             self.daemons[i] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "nice", "-n", str(self.nice), *self.net.prefix(i),
+                ["setpriv", "--pdeathsig", "KILL", "nice", "-n", str(self.nice), *self.net.service_prefix(i),
                  *self.command(i)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(i))
 

@@ -3,7 +3,9 @@
 where it has them. Where that is not to be had either, tests on loopback still run, the others say why
 they do not.
 
-Marks: `netns` needs network namespaces; `long` is left out unless SYNCHROTRON_TEST_LONG is set.
+Marks: `netns` needs network namespaces; `udp` is about the kernel's sockets, which DPDK's ports have not;
+`long` is left out unless SYNCHROTRON_TEST_LONG is set. SYNCHROTRON_TEST_PORT says what services talk over
+(network.py).
 """
 
 import os
@@ -15,7 +17,7 @@ import pytest
 
 import original
 from cluster import CLI, DAEMON, Cluster
-from network import sweep, why_no_namespaces
+from network import PORT, PORTS, sweep, why_no_namespaces
 
 AGAIN = "SYNCHROTRON_TEST_UNSHARED"
 UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
@@ -41,23 +43,32 @@ def end(*_):
 def pytest_configure(config):
     signal.signal(signal.SIGTERM, end)  # so that clusters are closed
     config.addinivalue_line("markers", "netns: needs network namespaces")
+    config.addinivalue_line("markers", "udp: about the kernel's sockets")
     config.addinivalue_line("markers", "long: only with SYNCHROTRON_TEST_LONG")
 
 
 def pytest_collection_modifyitems(config, items):
     del config
     built = os.path.exists(DAEMON) and os.path.exists(CLI)
-    needed = any(item.get_closest_marker("netns") for item in items)
+    needed = [item for item in items if needs_namespaces(item)]
     why_not = why_no_namespaces() if needed else None
     if needed and not why_not:
         sweep()
+    for item in needed if why_not else []:
+        item.add_marker(pytest.mark.skip(reason=why_not))
     for item in items:
-        if why_not and item.get_closest_marker("netns"):
-            item.add_marker(pytest.mark.skip(reason=why_not))
+        if PORT != "udp" and item.get_closest_marker("udp"):
+            item.add_marker(pytest.mark.skip(reason=f"about the kernel's sockets, not {PORT}"))
         if item.get_closest_marker("long") and not os.environ.get("SYNCHROTRON_TEST_LONG"):
             item.add_marker(pytest.mark.skip(reason="takes long: SYNCHROTRON_TEST_LONG is not set"))
+    if PORT not in PORTS:
+        pytest.exit(f"SYNCHROTRON_TEST_PORT is {PORT}, not one of {', '.join(PORTS)}", 2)
     if not built and not original.PROGRAM:
         pytest.exit(f"{DAEMON} or {CLI} is not built; SYNCHROTRON_BUILD names the build folder", 2)
+
+
+def needs_namespaces(item):
+    return PORT in ("af_packet", "af_xdp") or (PORT == "udp" and item.get_closest_marker("netns"))
 
 
 @pytest.fixture

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What lies between the nodes: a network namespace each, or all of them on loopback."""
+"""What lies between the nodes: a network namespace each, all of them on loopback, or what DPDK's ports
+take.
+
+SYNCHROTRON_TEST_PORT says which port: udp, the kernel's sockets, if it is not set; memif, af_packet or
+af_xdp, by transport dpdk.
+"""
 
 import itertools
 import os
@@ -8,6 +13,10 @@ import shutil
 import socket
 import subprocess
 
+import pytest
+
+PORT = os.environ.get("SYNCHROTRON_TEST_PORT", "udp")
+PORTS = ("udp", "memif", "af_packet", "af_xdp")
 _serial = itertools.count(1)
 
 
@@ -42,6 +51,8 @@ def sweep():
 class Network:
     """One namespace a node, joined by a bridge in a namespace of its own."""
 
+    cuts = True
+
     def __init__(self, count, mtu=1500):
         self.tag = f"sy{os.getpid()}x{next(_serial)}"
         self.switch = f"{self.tag}sw"
@@ -53,10 +64,13 @@ class Network:
             run("ip", "-n", name, "link", "add", "eth0", "mtu", str(mtu), "type", "veth",
                 "peer", "name", f"p{i}", "netns", self.switch, "mtu", str(mtu))
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
-            run("ip", "-n", name, "addr", "add", f"10.88.0.{i}/24", "dev", "eth0")
-            run("ip", "-n", name, "addr", "add", f"fd88::{i}/64", "dev", "eth0", "nodad")
+            self._addresses(i, name)
             run("ip", "-n", name, "link", "set", "eth0", "up")
             run("ip", "-n", name, "link", "set", "lo", "up")
+
+    def _addresses(self, i, name):
+        run("ip", "-n", name, "addr", "add", f"10.88.0.{i}/24", "dev", "eth0")
+        run("ip", "-n", name, "addr", "add", f"fd88::{i}/64", "dev", "eth0", "nodad")
 
     def _bridge(self, bridge):
         run("ip", "-n", self.switch, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
@@ -65,8 +79,17 @@ class Network:
     def address(self, i, family=4):
         return f"10.88.0.{i}" if family == 4 else f"fd88::{i}"
 
-    def prefix(self, i):
+    def service_prefix(self, i):
         return ["nsenter", f"--net=/run/netns/{self.names[i]}"]
+
+    def prefix(self, i):
+        """Of clients."""
+        return self.service_prefix(i)
+
+    def keys(self, i):
+        """Sections of a node's configuration."""
+        del i
+        return {}
 
     def cut(self, *nodes):
         """Unplug these nodes from the switch, each from all others."""
@@ -85,17 +108,33 @@ class Network:
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br1")
 
     def narrow(self, megabits=20, queue_bytes=9000):
-        """Every node's link takes no more than this, and drops what its queue has no room for. False
+        """The switch sends every node no more than this, and drops what a queue has no room for. False
         where tc cannot do it."""
         if not shutil.which("tc"):
             return False
-        return all(run("tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{megabits}mbit",
-                       "burst", "10000", "limit", str(queue_bytes), check=False).returncode == 0
-                   for name in self.names.values())
+        return all(run("tc", "-n", self.switch, "qdisc", "add", "dev", f"p{i}", "root", "tbf", "rate",
+                       f"{megabits}mbit", "burst", "10000", "limit", str(queue_bytes), check=False).returncode == 0
+                   for i in self.names)
 
     def close(self):
         for name in [*self.names.values(), self.switch]:
             run("ip", "netns", "del", name, check=False)
+
+
+class Wire(Network):
+    """For DPDK's ports on interfaces: it is the services, not the kernel, that have the addresses. Clients
+    find them by files alone."""
+
+    def _addresses(self, i, name):
+        run(*self.service_prefix(i), "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+
+    def prefix(self, i):
+        del i
+        return []
+
+    def keys(self, i):
+        del i
+        return {"transport": {"name": "dpdk"}, "dpdk": {"port": f"{PORT}:eth0"}}
 
 
 class Loopback:
@@ -115,5 +154,53 @@ class Loopback:
         del i
         return []
 
+    service_prefix = prefix
+
+    def keys(self, i):
+        del i
+        return {"transport": {"port": self.port}}
+
     def close(self):
         pass
+
+
+class Memory:
+    """For DPDK's memif: each two services share memory, by sockets in one folder."""
+
+    cuts = False
+
+    def __init__(self, count, folder):
+        self.names = {i: None for i in range(1, count + 1)}
+        self.folder = folder
+
+    def address(self, i, family=4):
+        return f"10.88.0.{i}" if family == 4 else f"fd88::{i}"
+
+    def prefix(self, i):
+        del i
+        return []
+
+    service_prefix = prefix
+
+    def keys(self, i):
+        del i
+        return {"transport": {"name": "dpdk"}, "dpdk": {"port": "memif", "memif_dir": self.folder}}
+
+    def cut(self, *_):
+        pytest.skip("memif is memory: there is nothing to cut")
+
+    heal = split = narrow = cut
+
+    def close(self):
+        pass
+
+
+def make_network(kind, count, mtu, folder):
+    """kind: netns or loopback, which are one to DPDK."""
+    if PORT == "af_xdp" and mtu > 3000:
+        pytest.skip("AF_XDP: a packet has a page, and the kernel some of it")
+    if PORT == "memif":
+        return Memory(count, folder)
+    if PORT != "udp":
+        return Wire(count, mtu)
+    return Network(count, mtu) if kind == "netns" else Loopback(count)

@@ -7,7 +7,7 @@ from cluster import NODEDOWN, SAFE, changes
 from histories import check_all
 from test_order import finish, sent_by
 
-NETNS = pytest.mark.netns
+NETNS, UDP = pytest.mark.netns, pytest.mark.udp
 WAYS = {
     "ipv4": pytest.param({"network": "netns"}, marks=NETNS),
     "ipv6": pytest.param({"network": "netns", "family": 6}, marks=NETNS),
@@ -15,9 +15,9 @@ WAYS = {
     "multicast-ipv6": pytest.param({"network": "netns", "family": 6, "transport": {"multicast": "ff15::7"}},
                                    marks=NETNS),
     "jumbo": pytest.param({"network": "netns", "mtu": 9000, "totem": {"netmtu": 9000}}, marks=NETNS),
-    "loopback": {"network": "loopback"},
-    "loopback-ipv6": {"network": "loopback", "family": 6},
-    "loopback-large-frames": {"network": "loopback", "totem": {"netmtu": 65535}},
+    "loopback": pytest.param({"network": "loopback"}, marks=UDP),
+    "loopback-ipv6": pytest.param({"network": "loopback", "family": 6}, marks=UDP),
+    "loopback-large-frames": pytest.param({"network": "loopback", "totem": {"netmtu": 65535}}, marks=UDP),
 }
 
 
