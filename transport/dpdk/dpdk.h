@@ -46,6 +46,7 @@ struct dpdk_link { /* link.c */
     uint64_t now_ns, ns_per_cycle_32;
     uint64_t look_ns;
     uint64_t ask_ns[NODE_COUNT_MAX], ask_interval_ns[NODE_COUNT_MAX]; /* by peer */
+    uint64_t asked_ns[NODE_COUNT_MAX];
     uint64_t report_ns;
     uint32_t reports; /* since the link came up */
     uint8_t group_version;

@@ -6,6 +6,7 @@
 #define LOOK_NS      (10 * NS_PER_MS) /* at links, and at what is due */
 #define ASK_NS_FIRST (10 * NS_PER_MS)
 #define ASK_NS_MOST  NS_PER_S
+#define WANTED_NS    (100 * NS_PER_MS) /* between questions for one to whom frames are to go */
 #define REPORT_NS    NS_PER_S /* the second report: the first may be lost, and none is confirmed */
 
 /* No system call: the time stamp counter, scaled. */
@@ -109,6 +110,13 @@ void dpdk_link_control(struct dpdk *d, struct dpdk_port *port, enum packet_verdi
         dpdk_link_heard(d, view->source, &view->neighbour.mac);
 }
 
+void dpdk_link_wanted(struct dpdk *d, uint8_t peer)
+{
+    struct dpdk_link *link = &d->link;
+    uint64_t soon_ns = link->asked_ns[peer] + WANTED_NS;
+    link->ask_ns[peer] = min_u64(link->ask_ns[peer], soon_ns);
+}
+
 /* K1 */
 static void ask_for(struct dpdk *d, uint8_t peer)
 {
@@ -117,11 +125,13 @@ static void ask_for(struct dpdk *d, uint8_t peer)
     struct dpdk_port *port = &d->port[d->port_of[peer]];
     if (!port->up) {
         link->ask_interval_ns[peer] = ASK_NS_FIRST;
+        link->ask_ns[peer] = 0;
         return;
     }
     if (peer_map_mac(&d->peers, peer) || link->now_ns < link->ask_ns[peer])
         return;
     send_control(d, port, make_question, &d->peers.item[hop].ip);
+    link->asked_ns[peer] = link->now_ns;
     link->ask_ns[peer] = link->now_ns + link->ask_interval_ns[peer];
     link->ask_interval_ns[peer] = min_u64(2 * link->ask_interval_ns[peer], ASK_NS_MOST);
 }

@@ -7,7 +7,8 @@
  * is not known, group reports, and whether it is up.
  *
  * Knows:      when to ask again.
- * Invariants: K1  a peer is asked for while its MAC is not known, less and less often
+ * Invariants: K1  a peer is asked for while its MAC is not known: at once when its link comes up,
+ *                 then less and less often, but while frames are to go to it never seldom
  *             K2  while all links are up and all MACs known, looking at the clock is all the work
  *             K3  queries for our group are answered within the time they give, and once for all
  *                 that came meanwhile
@@ -20,6 +21,9 @@ void dpdk_link_init(struct dpdk *d);
 
 /* A sound frame of `peer` came from `mac`. */
 void dpdk_link_heard(struct dpdk *d, uint8_t peer, const struct mac *mac);
+
+/* A frame could not go to `peer`, for nobody knows its MAC. */
+void dpdk_link_wanted(struct dpdk *d, uint8_t peer);
 
 /* A packet that was no frame. */
 void dpdk_link_control(struct dpdk *d, struct dpdk_port *port, enum packet_verdict verdict,

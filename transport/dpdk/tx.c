@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dpdk.h"
+#include "link.h"
 
 #include <errno.h>
 #include <string.h>
@@ -208,10 +209,12 @@ static void send_packet(struct dpdk *d, struct dpdk_port *port, const struct pac
 static void send_to_peer(struct dpdk *d, uint8_t peer, const struct zcb *frame,
                          struct dpdk_loan *loan)
 {
-    if (peer_map_mac(&d->peers, peer))
+    if (peer_map_mac(&d->peers, peer)) {
         send_packet(d, port_to(d, peer), &d->to[peer], frame, loan);
-    else
-        d->stats.tx_errors++; /* nobody has answered at that address yet */
+        return;
+    }
+    d->stats.tx_errors++; /* nobody has answered at that address yet */
+    dpdk_link_wanted(d, peer);
 }
 
 static void send_to_all(struct dpdk *d, const struct targets *to, const struct zcb *frame,
