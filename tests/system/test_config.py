@@ -3,14 +3,17 @@
 what to do."""
 
 import os
+import pathlib
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
 import agents
 from cluster import CS_OK, DAEMON, wait_for
+from network import Wire, why_no_namespaces
 
 CS_ERR_ACCESS = 11
 GOOD = """totem {
@@ -160,8 +163,8 @@ class Alone:
         self.conf.write_text(f"{text}system {{\n  state_dir: {folder}/state\n}}\n"
                              f"transport {{\n  port: {self.port}\n}}\n")
 
-    def run(self, *words, runtime=None, **environment):
-        return subprocess.run([DAEMON, *words, "-c", self.conf], capture_output=True, text=True,
+    def run(self, *words, runtime=None, prefix=(), **environment):
+        return subprocess.run([*prefix, DAEMON, *words, "-c", self.conf], capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, timeout=agents.LIMIT,
                               env={**os.environ, "SYNCHROTRON_RUNTIME_DIR": str(runtime or self.runtime), **environment})
 
@@ -172,6 +175,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.udp
 def test_a_port_in_use_is_told_with_its_number(folder):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -179,6 +183,105 @@ def test_a_port_in_use_is_told_with_its_number(folder):
         done = Alone(folder, port=port).run("-f")
     assert done.returncode != 0
     assert "not started" in done.stderr and str(port) in done.stderr and "in use" in done.stderr, done.stderr
+
+
+def dpdk(folder, port, netmtu=1500, prefix=(), **keys):
+    """A daemon on this port, which is not to start: the one line that says why."""
+    keys = "".join(f"  {key}: {value}\n" for key, value in {"port": port, **keys}.items())
+    text = GOOD.replace("version: 2", f"version: 2\n  netmtu: {netmtu}").replace("127.0.0.1", "10.88.0.1") + \
+        "nodelist {\n  node {\n    ring0_addr: 10.88.0.2\n    nodeid: 2\n  }\n}\n" \
+        f"transport {{\n  name: dpdk\n}}\ndpdk {{\n{keys}}}\n"
+    done = Alone(folder, text).run("-f", prefix=prefix)
+    if "dpdk is not built in" in done.stderr:
+        pytest.skip("built without DPDK (Debian: apt-get install libdpdk-dev)")
+    said = [line for line in done.stderr.splitlines() if "not started" in line]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    return said[0].partition("not started: ")[2]
+
+
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+as_root = pytest.mark.skipif(os.geteuid() != 0 or "SYNCHROTRON_TEST_UNSHARED" in os.environ,
+                             reason="needs root, and a second user")
+
+
+@pytest.mark.parametrize("port", ["af_packet:nothere", "af_xdp:nothere"])
+def test_dpdk_an_interface_that_is_not_there(folder, port):
+    assert dpdk(folder, port) == "dpdk: this machine has no interface nothere: `ip link` lists those it has"
+
+
+def test_dpdk_a_device_that_is_not_there(folder):
+    assert dpdk(folder, "0000:fe:1f.7") == \
+        "dpdk: this machine has no PCI device 0000:fe:1f.7: `lspci -D` lists those it has"
+
+
+@pytest.fixture
+def nobodys():
+    """A folder of that user's."""
+    with tempfile.TemporaryDirectory(prefix="sy-") as name:
+        os.chown(name, 65534, 65534)
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def interface():
+    """Prefix of commands that see an interface eth0 with an MTU of 9000."""
+    why_not = why_no_namespaces()
+    if why_not:
+        pytest.skip(why_not)
+    net = Wire(1, 9000)
+    yield net.service_prefix(1)
+    net.close()
+
+
+@as_root
+@pytest.mark.parametrize("kind,what", [("af_packet", "as root or with CAP_NET_RAW"), ("af_xdp", "as root")])
+def test_dpdk_ports_on_interfaces_take_privileges(nobodys, interface, kind, what):
+    assert dpdk(nobodys, f"{kind}:eth0", prefix=[*interface, *NOBODY]) == \
+        (f"dpdk: port {kind}:eth0: no raw socket: Operation not permitted: start the daemon {what}; "
+         "port memif takes no privileges")
+
+
+def test_dpdk_a_packet_that_is_too_long_for_af_xdp(folder, interface):
+    said = dpdk(folder, "af_xdp:eth0", 8996, interface)
+    most = int(said.rpartition("set totem.netmtu to ")[2].split()[0])
+    assert said.startswith("dpdk: port af_xdp:eth0: packets are to have 8996 bytes and AF_XDP has a page for each: ")
+    assert "set totem.netmtu" in dpdk(folder, "af_xdp:eth0", most + 8, interface)
+
+
+def test_dpdk_a_packet_that_is_too_long_for_the_interface(folder, interface):
+    assert dpdk(folder, "af_packet:eth0", 9100, interface) == \
+        ("dpdk: port af_packet:eth0: the interface has an MTU of 9000 and packets are to have 9100: "
+         "lower totem.netmtu, or `ip link set eth0 mtu 9100`")
+
+
+ANOTHER = "name another in dpdk.memif_dir, the same for all nodes"
+NOT_OURS = f"is not a directory that only this user may write in: remove it, or {ANOTHER}"
+
+
+@pytest.mark.parametrize("path,what", [("file", NOT_OURS),
+                                       ("file/sub", f"cannot be made: Not a directory: {ANOTHER}"),
+                                       ("none/sub", f"cannot be made: No such file or directory: {ANOTHER}")])
+def test_dpdk_a_memif_dir_that_cannot_be(folder, path, what):
+    (folder / "file").write_text("")
+    said = dpdk(folder, "memif", memif_dir=folder / path)
+    assert said in (f"dpdk: {folder / path} {what}", f"dpdk: directory {folder / path} {what}")
+
+
+@as_root
+@pytest.mark.parametrize("owner", [0, 1])
+def test_dpdk_a_memif_dir_of_others(nobodys, owner):
+    path = nobodys / "memif"
+    path.mkdir(0o755)
+    os.chown(path, owner, 0)
+    assert dpdk(nobodys, "memif", prefix=NOBODY, memif_dir=path) == f"dpdk: {path} {NOT_OURS}"
+
+
+@as_root
+def test_dpdk_a_memif_dir_that_nobody_may_make(nobodys):
+    (nobodys / "roots").mkdir(0o755)
+    path = nobodys / "roots" / "memif"
+    assert dpdk(nobodys, "memif", prefix=NOBODY, memif_dir=path) == \
+        f"dpdk: directory {path} cannot be made: Permission denied: {ANOTHER}"
 
 
 def test_a_runtime_dir_that_cannot_be_made_is_told_with_its_name(folder):

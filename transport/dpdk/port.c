@@ -15,7 +15,6 @@
 
 enum {
     FD_MOST = 4096,
-    FAMILY_XDP = 44,
     XDP_TRIES = 20,
     XDP_WAIT_US = 100 * 1000,
     XDP_BEFORE = 256, /* of each buffer, the kernel's */
@@ -59,7 +58,7 @@ static bool is_among(int fd, const int *list, int count)
  * there before. */
 static int socket_family(enum dpdk_kind kind)
 {
-    return kind == DPDK_AF_PACKET ? AF_PACKET : kind == DPDK_AF_XDP ? FAMILY_XDP : -1;
+    return kind == DPDK_AF_PACKET ? AF_PACKET : kind == DPDK_AF_XDP ? DPDK_FAMILY_XDP : -1;
 }
 
 static int new_socket(int family, const int *before, int before_count)
@@ -76,7 +75,7 @@ static int refused(const struct dpdk_port_config *config, int error, const char 
                    const char *mend, char *why, size_t why_bytes)
 {
     const char *said = dpdk_eal_said();
-    return transport_why(why, why_bytes, error, "dpdk: port %s: %s: %s%s%s%s: %s", config->name,
+    return transport_why(why, why_bytes, error, "dpdk: port %s: %s: %s%s%s%s: %s", config->said,
                          what, strerror(-error), said[0] ? " (" : "", said, said[0] ? ")" : "",
                          mend);
 }
@@ -159,14 +158,26 @@ static struct rte_mempool *card_inbox(const char *name, const struct dpdk_port_c
     return rte_pktmbuf_pool_create(name, INBOX_PACKETS, 0, 0, (uint16_t)room, SOCKET_ID_ANY);
 }
 
+static uint32_t page_room(void)
+{
+    return PAGE_BYTES - (uint32_t)sizeof(struct rte_mbuf) -
+           RTE_ALIGN_CEIL((uint32_t)sizeof(struct rte_mempool_objhdr), RTE_MEMPOOL_ALIGN);
+}
+
+static int too_long(const struct dpdk_port_config *config, char *why, size_t why_bytes)
+{
+    uint32_t before = RTE_PKTMBUF_HEADROOM + XDP_BEFORE + config->packet_bytes_max - config->mtu;
+    return transport_why(why, why_bytes, -EMSGSIZE,
+                         "dpdk: port %s: packets are to have %u bytes and AF_XDP has a page for "
+                         "each: set totem.netmtu to %u or less, the same for all nodes",
+                         config->said, config->mtu, page_room() - before);
+}
+
 /* Memory of the driver's, in one piece with its mbufs: nobody but it and us ever sees it. */
 static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *config)
 {
-    uint32_t object =
-        PAGE_BYTES - RTE_ALIGN_CEIL(sizeof(struct rte_mempool_objhdr), RTE_MEMPOOL_ALIGN);
-    struct rte_pktmbuf_pool_private about = {
-        .mbuf_data_room_size = (uint16_t)(object - sizeof(struct rte_mbuf)),
-    };
+    uint32_t object = page_room() + (uint32_t)sizeof(struct rte_mbuf);
+    struct rte_pktmbuf_pool_private about = { .mbuf_data_room_size = (uint16_t)page_room() };
     char name[32];
     snprintf(name, sizeof(name), "inbox-%u", port->id);
     if (config->kind == DPDK_PCI) {
@@ -222,6 +233,8 @@ static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config,
         failed = rte_eth_macaddr_get(port->id, &mac);
     if (!failed)
         failed = start_first(port);
+    if (failed == -EMSGSIZE)
+        return too_long(config, why, why_bytes);
     if (failed)
         return refused(config, failed, "it cannot be set up",
                        "lower totem.netmtu, or raise dpdk.memory", why, why_bytes);
@@ -239,7 +252,7 @@ static int open_once(struct dpdk_port *port, const struct dpdk_port_config *conf
     if (failed)
         dpdk_port_close(port);
     /* The kernel lets go of an AF_XDP socket's queue some time after its process has ended. */
-    return failed && config->kind == DPDK_AF_XDP ? -EBUSY : failed;
+    return failed && failed != -EMSGSIZE && config->kind == DPDK_AF_XDP ? -EBUSY : failed;
 }
 
 int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,

@@ -22,6 +22,7 @@ enum {
     DPDK_DESCRIPTORS = 1024,
     DPDK_PENDING_MAX = 256, /* packets that wait for room in a port */
     DPDK_GROUPS_MAX = 8,
+    DPDK_FAMILY_XDP = 44, /* of sockets: older headers have no name for it */
 };
 
 enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
@@ -29,6 +30,7 @@ enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
 struct dpdk_port_config {
     enum dpdk_kind kind;
     bool client;                /* memif */
+    const char *said;           /* the configuration's word for it */
     char name[DPDK_PORT_BYTES]; /* EAL's, or a PCI address */
     char arguments[DPDK_PORT_BYTES];
     struct rte_mempool *frames; /* to receive into */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ports.h"
 #include "check.h"
+#include "host.h"
 #include "why.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,17 +74,32 @@ static void pci(struct dpdk_port_config *pc, const char *address)
     snprintf(pc->name, sizeof(pc->name), "%s", address);
 }
 
-static void read_words(struct dpdk_port_config *pc, const char *words)
+static int interface(const char *words, const char *interface, int family, uint32_t mtu, char *why,
+                     size_t why_bytes)
+{
+    struct dpdk_host_interface about = {
+        .port = words, .interface = interface, .family = family, .mtu = mtu
+    };
+    return dpdk_host_interface(&about, why, why_bytes);
+}
+
+static int read_words(struct dpdk_port_config *pc, const char *words, char *why, size_t why_bytes)
 {
     const char *rest;
-    if ((rest = dpdk_after(words, "af_packet:")))
+    if ((rest = dpdk_after(words, "af_packet:"))) {
         af_packet(pc, rest);
-    else if ((rest = dpdk_after(words, "af_xdp:")))
+        return interface(words, rest, AF_PACKET, pc->mtu, why, why_bytes);
+    }
+    if ((rest = dpdk_after(words, "af_xdp:"))) {
         af_xdp(pc, rest);
-    else if (dpdk_after(words, "net_"))
+        return interface(words, rest, DPDK_FAMILY_XDP, pc->mtu, why, why_bytes);
+    }
+    if (dpdk_after(words, "net_")) {
         vdev(pc, words);
-    else
-        pci(pc, words);
+        return 0;
+    }
+    pci(pc, words);
+    return 0;
 }
 
 /* A MAC that says whose it is: locally administered, then the node's id. All links of a node have
@@ -168,16 +185,18 @@ int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char 
 {
     const struct transport_dpdk *words = config->backend;
     struct dpdk_port_config pc = {
+        .said = words->port,
         .frames = d->slots.mempool,
         .packet_bytes_max = d->head_bytes + d->frame_bytes_max,
-        .mtu = d->head_bytes + d->frame_bytes_max - 14,
+        .mtu = d->head_bytes + d->frame_bytes_max - (words->vlan_id ? 18 : 14),
     };
     int failed;
     if (strcmp(words->port, "memif") == 0) {
         failed = open_mesh(d, words, &pc, why, why_bytes);
     } else {
-        read_words(&pc, words->port);
-        failed = open_one(d, &pc, why, why_bytes);
+        failed = read_words(&pc, words->port, why, why_bytes);
+        if (!failed)
+            failed = open_one(d, &pc, why, why_bytes);
     }
     d->sleep_fd = failed || d->port_count == 0 ? -1 : sleep_fd(d);
     return failed;
