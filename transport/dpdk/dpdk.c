@@ -158,21 +158,41 @@ static int check_frames(const struct dpdk *d, const struct transport_config *con
     return 0;
 }
 
+/* A card needs each packet in one piece of physical memory, and keeps many until it has sent them.
+ * Without one they may lie across pages, for else every page of 4 KiB has room for one only. */
+static struct rte_mempool *mbufs(const char *name, uint32_t count, uint32_t room, bool card)
+{
+    struct rte_pktmbuf_pool_private about = { .mbuf_data_room_size = (uint16_t)room };
+    unsigned flags = RTE_MEMPOOL_F_SP_PUT | RTE_MEMPOOL_F_SC_GET |
+                     (card ? 0 : RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+    struct rte_mempool *mempool =
+        rte_mempool_create_empty(name, count, (unsigned)sizeof(struct rte_mbuf) + room, 0,
+                                 sizeof(about), SOCKET_ID_ANY, flags);
+    if (!mempool)
+        return NULL;
+    rte_pktmbuf_pool_init(mempool, &about);
+    if (rte_mempool_populate_default(mempool) != (int)count) {
+        rte_mempool_free(mempool);
+        return NULL;
+    }
+    rte_mempool_obj_iter(mempool, rte_pktmbuf_init, NULL);
+    return mempool;
+}
+
 /* A port that takes one piece only needs room for all of a frame. */
 static int make_pools(struct dpdk *d, char *why, size_t why_bytes)
 {
     static uint32_t serial;
     char name[2][32];
+    bool card = d->port_count > 0 && d->port[0].kind == DPDK_PCI;
     bool linear = d->port_count > 0 && !d->port[0].scatters;
     uint32_t room = RTE_PKTMBUF_HEADROOM + PACKET_HEAD_ROOM +
                     (linear ? (uint32_t)max_u64(d->frame_bytes_max, ZCB_HEAD_BYTES_MAX)
                             : (uint32_t)ZCB_HEAD_BYTES_MAX);
     snprintf(name[0], sizeof(name[0]), "heads-%u", serial);
     snprintf(name[1], sizeof(name[1]), "segments-%u", serial++);
-    d->heads = rte_pktmbuf_pool_create_by_ops(name[0], DPDK_TX_HEADS, 0, 0, (uint16_t)room,
-                                              SOCKET_ID_ANY, "ring_sp_sc");
-    d->segments = rte_pktmbuf_pool_create_by_ops(name[1], DPDK_TX_SEGMENTS, 0, 0, 0, SOCKET_ID_ANY,
-                                                 "ring_sp_sc");
+    d->heads = mbufs(name[0], card ? DPDK_TX_HEADS_CARD : DPDK_TX_HEADS, room, card);
+    d->segments = mbufs(name[1], DPDK_TX_SEGMENTS, 0, card);
     if (!d->heads || !d->segments || dpdk_loans_create(&d->loans, DPDK_LOANS) != 0)
         return transport_why(why, why_bytes, -ENOMEM,
                              "dpdk: no memory for what is sent: raise dpdk.memory, or lower "
@@ -208,8 +228,8 @@ static int set_up(struct dpdk *d, const struct transport_config *config, char *w
     failed = dpdk_slots_create(&d->slots, config->rx_pool, config->rx_reserve, d->head_bytes);
     if (failed)
         return transport_why(why, why_bytes, failed,
-                             "dpdk: no memory for %u receive buffers' headers: raise dpdk.memory",
-                             config->rx_pool->count);
+                             "dpdk: no memory for the headers of received packets: raise "
+                             "dpdk.memory");
     failed = dpdk_ports_open(d, config, why, why_bytes);
     if (!failed)
         failed = make_pools(d, why, why_bytes);

@@ -26,7 +26,8 @@
 
 enum {
     DPDK_LOANS = 2048,
-    DPDK_TX_HEADS = 2048,
+    DPDK_TX_HEADS = 1024,
+    DPDK_TX_HEADS_CARD = 2 * DPDK_DESCRIPTORS, /* one keeps what it was given for a while */
     DPDK_TX_SEGMENTS = 4096,
     DPDK_HEAD_ROOM_BYTES = PACKET_HEAD_ROOM + ZCB_HEAD_BYTES_MAX,
 };

@@ -19,35 +19,46 @@ static int slots_enqueue(struct rte_mempool *mempool, void *const *mbufs, unsign
 {
     struct dpdk_slots *slots = mempool->pool_data;
     for (unsigned i = 0; i < count; i++) {
+        struct zcb *frame = dpdk_slots_leave(slots, mbufs[i]);
         if (slots->ready)
-            zcb_drop(dpdk_slots_frame(mbufs[i]), ZCB_HELD_TRANSPORT);
-        else
-            slots->mbuf[slots->made++] = mbufs[i];
+            zcb_drop(frame, ZCB_HELD_TRANSPORT);
     }
     return 0;
+}
+
+/*
+ * What a driver puts in front of the packet (RTE_PKTMBUF_HEADROOM) stays untouched, so it may lie
+ * in the slot before.
+ */
+static void pin(const struct dpdk_slots *slots, struct rte_mbuf *m, struct zcb *frame)
+{
+    uint8_t *head = slots->frames->slots + (size_t)frame->slot * slots->frames->stride_bytes;
+    m->buf_addr = head - slots->head_bytes - RTE_PKTMBUF_HEADROOM;
+    m->buf_iova = (rte_iova_t)(uintptr_t)m->buf_addr;
+    *(struct zcb **)rte_mbuf_to_priv(m) = frame;
 }
 
 static int slots_dequeue(struct rte_mempool *mempool, void **mbufs, unsigned count)
 {
     struct dpdk_slots *slots = mempool->pool_data;
-    if (!slots->ready) { /* the pool is taken apart, object by object */
-        for (unsigned i = 0; i < count; i++)
-            mbufs[i] = slots->mbuf[--slots->made];
-        return 0;
-    }
-    if (slots->frames->free_count < slots->reserve + count) { /* B2 */
+    bool short_of_frames = slots->ready && slots->frames->free_count < slots->reserve + count;
+    if (slots->free_count < count || short_of_frames) { /* B2 */
         slots->refused++;
         return -ENOBUFS;
     }
-    for (unsigned i = 0; i < count; i++)
-        mbufs[i] = slots->mbuf[zcb_get(slots->frames, ZCB_HELD_TRANSPORT)->slot];
+    for (unsigned i = 0; i < count; i++) {
+        struct rte_mbuf *m = slots->free[--slots->free_count];
+        if (slots->ready) /* else the pool is taken apart, object by object */
+            pin(slots, m, zcb_get(slots->frames, ZCB_HELD_TRANSPORT));
+        mbufs[i] = m;
+    }
     return 0;
 }
 
 static unsigned slots_count(const struct rte_mempool *mempool)
 {
     const struct dpdk_slots *slots = mempool->pool_data;
-    return slots->ready ? slots->frames->free_count : slots->made;
+    return slots->ready ? min_u32(slots->frames->free_count, slots->free_count) : slots->free_count;
 }
 
 static const struct rte_mempool_ops slots_ops = {
@@ -67,22 +78,16 @@ static void slot_memory_freed(void *buffer, void *context)
     (void)context;
 }
 
-/*
- * What a driver puts in front of the packet (RTE_PKTMBUF_HEADROOM) stays untouched, so it may lie
- * in the slot before.
- */
-static void pin(struct dpdk_slots *slots, uint32_t slot, uint32_t head_bytes, uint32_t room_bytes)
+/* For good: all that is not the slot's. */
+static void prepare(struct rte_mempool *mempool, void *arg, void *object, unsigned index)
 {
-    struct zcb *frame = zcb_at(slots->frames, slot);
-    uint8_t *head = slots->frames->slots + (size_t)slot * slots->frames->stride_bytes;
-    struct rte_mbuf *m = slots->mbuf[slot];
-    m->buf_addr = head - head_bytes - RTE_PKTMBUF_HEADROOM;
-    m->buf_iova = (rte_iova_t)(uintptr_t)m->buf_addr;
-    m->buf_len = (uint16_t)room_bytes;
+    struct dpdk_slots *slots = arg;
+    struct rte_mbuf *m = object;
+    rte_pktmbuf_init(mempool, NULL, m, index);
+    m->buf_len = rte_pktmbuf_data_room_size(mempool);
     m->ol_flags = RTE_MBUF_F_EXTERNAL;
     m->shinfo = &slots->shared;
     rte_pktmbuf_reset_headroom(m);
-    *(struct zcb **)rte_mbuf_to_priv(m) = frame;
 }
 
 static struct rte_mempool *slots_mempool(struct dpdk_slots *slots, uint32_t room_bytes)
@@ -96,14 +101,14 @@ static struct rte_mempool *slots_mempool(struct dpdk_slots *slots, uint32_t room
     };
     snprintf(name, sizeof(name), "zcb-rx-%u", serial++);
     struct rte_mempool *mempool = rte_mempool_create_empty(
-        name, slots->frames->count, sizeof(struct rte_mbuf) + sizeof(struct zcb *), 0,
-        sizeof(about), SOCKET_ID_ANY, 0);
+        name, DPDK_SLOT_MBUFS, sizeof(struct rte_mbuf) + sizeof(struct zcb *), 0, sizeof(about),
+        SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG);
     if (!mempool)
         return NULL;
     rte_pktmbuf_pool_init(mempool, &about);
     if (rte_mempool_set_ops_byname(mempool, slots_ops.name, slots) == 0 &&
-        rte_mempool_populate_default(mempool) == (int)slots->frames->count) {
-        rte_mempool_obj_iter(mempool, rte_pktmbuf_init, NULL);
+        rte_mempool_populate_default(mempool) == DPDK_SLOT_MBUFS) {
+        rte_mempool_obj_iter(mempool, prepare, slots);
         return mempool;
     }
     rte_mempool_free(mempool);
@@ -116,19 +121,17 @@ int dpdk_slots_create(struct dpdk_slots *slots, struct zcb_pool *frames, uint32_
     uint32_t room_bytes = RTE_PKTMBUF_HEADROOM + frames->stride_bytes;
     INVARIANT(head_bytes <= frames->stride_bytes - frames->slot_bytes);
     INVARIANT(room_bytes <= UINT16_MAX);
-    *slots = (struct dpdk_slots){ .frames = frames, .reserve = reserve };
-    slots->mbuf = calloc(frames->count, sizeof(struct rte_mbuf *));
-    if (!slots->mbuf)
+    *slots = (struct dpdk_slots){ .frames = frames, .reserve = reserve, .head_bytes = head_bytes };
+    slots->free = calloc(DPDK_SLOT_MBUFS, sizeof(struct rte_mbuf *));
+    if (!slots->free)
         return -ENOMEM;
-    slots->mempool = slots_mempool(slots, room_bytes);
-    if (!slots->mempool) {
-        free(slots->mbuf);
-        return -(rte_errno ? rte_errno : ENOMEM);
-    }
     slots->shared.free_cb = slot_memory_freed;
     rte_mbuf_ext_refcnt_set(&slots->shared, 1);
-    for (uint32_t slot = 0; slot < frames->count; slot++)
-        pin(slots, slot, head_bytes, room_bytes);
+    slots->mempool = slots_mempool(slots, room_bytes);
+    if (!slots->mempool) {
+        free(slots->free);
+        return -(rte_errno ? rte_errno : ENOMEM);
+    }
     slots->ready = true;
     return 0;
 }
@@ -137,7 +140,7 @@ void dpdk_slots_destroy(struct dpdk_slots *slots)
 {
     slots->ready = false;
     rte_mempool_free(slots->mempool);
-    free(slots->mbuf);
+    free(slots->free);
     *slots = (struct dpdk_slots){ 0 };
 }
 

@@ -6,10 +6,11 @@
  * memory.h - mbufs over memory that is not DPDK's: received frames in the slots of a zcb pool, sent
  * payload where clients put it.
  *
- * A receive mbuf is pinned to one slot for life: its buffer begins so that a packet's payload lies
- * at the slot's beginning, where T2 wants it. The mempool it is taken from has no list of its own,
- * it asks the zcb pool: a slot that a client still reads cannot be had, and a slot nobody holds is
- * a free mbuf. So no frame is ever freed twice, or to the wrong owner.
+ * A receive mbuf is pinned to a slot when a driver takes it: its buffer begins so that a packet's
+ * payload lies at the slot's beginning, where T2 wants it. The mempool it is taken from asks the
+ * zcb pool: a slot that a client still reads cannot be had. What is received leaves its mbuf, which
+ * is free for another slot at once; so there are as many as drivers hold, and not one for each
+ * slot.
  *
  * Invariants: B1  an mbuf of the receive pool that a driver has is a frame held by
  *                 ZCB_HELD_TRANSPORT, and the other way round
@@ -22,11 +23,15 @@
 #include "rte.h"
 #include "zcb.h"
 
+enum {
+    DPDK_SLOT_MBUFS = 2048, /* what drivers hold of all ports together, and a burst */
+};
+
 struct dpdk_slots {
     struct rte_mempool *mempool;
     struct zcb_pool *frames;
-    struct rte_mbuf **mbuf; /* by slot */
-    uint32_t reserve, made;
+    struct rte_mbuf **free; /* a stack: the last is the one in cache */
+    uint32_t reserve, free_count, head_bytes;
     bool ready;       /* all mbufs are made: from now on they come and go as frames do */
     uint64_t refused; /* how often a driver wanted more than there was */
     struct rte_mbuf_ext_shared_info shared; /* no driver ever frees a slot's memory */
@@ -44,6 +49,13 @@ void dpdk_slots_destroy(struct dpdk_slots *slots);
 static inline struct zcb *dpdk_slots_frame(struct rte_mbuf *m)
 {
     return *(struct zcb **)rte_mbuf_to_priv(m);
+}
+
+/* The frame, still held by ZCB_HELD_TRANSPORT, without its mbuf. */
+static inline struct zcb *dpdk_slots_leave(struct dpdk_slots *slots, struct rte_mbuf *m)
+{
+    slots->free[slots->free_count++] = m;
+    return dpdk_slots_frame(m);
 }
 
 /* Payload of one frame on its way out, in as many segments as it takes. */

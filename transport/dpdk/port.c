@@ -19,7 +19,9 @@ enum {
     XDP_WAIT_US = 100 * 1000,
     XDP_BEFORE = 256, /* of each buffer, the kernel's */
     PAGE_BYTES = 4096,
-    INBOX_PACKETS = 4 * DPDK_DESCRIPTORS,
+    /* af_xdp's driver posts 2048 to receive, and copies what it sends into as many as there are
+     * descriptors for; then there is the burst in hand. */
+    INBOX_PACKETS = 3 * DPDK_DESCRIPTORS + 2 * TRANSPORT_BURST,
     HANDSHAKE_LOOKS = 100, /* at a link that does not come up */
 };
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    MEMIF_RING_LOG2 = 10,
-    PACKET_RING_BYTES = 4 << 20, /* of the kernel's rings for packet sockets, about */
+    MEMIF_RING_LOG2 = 9,
+    PACKET_RING_BYTES = 2 << 20, /* of the kernel's rings for packet sockets, about */
     PAGE_BYTES = 4096,
     PACKET_BEFORE = 66, /* the kernel's own, in front of each packet there */
     PACKET_ALIGN = 16,

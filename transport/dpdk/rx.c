@@ -18,7 +18,7 @@ static uint32_t card_checked(const struct rte_mbuf *m)
 static struct zcb *frame_in_place(struct dpdk *d, struct rte_mbuf *m,
                                   const struct packet_view *view)
 {
-    struct zcb *frame = dpdk_slots_frame(m);
+    struct zcb *frame = dpdk_slots_leave(&d->slots, m);
     if (view->payload != frame->head) {
         memmove(frame->head, view->payload, view->payload_bytes);
         d->copied.rx_driver += view->payload_bytes;
