@@ -82,6 +82,10 @@ def wait_for(condition, what):
     raise AssertionError(what() if callable(what) else what)
 
 
+class Skipped(Exception):
+    """It says why."""
+
+
 def equal(found, expected):
     assert found == expected, f"{found!r} is not {expected!r}"
 
@@ -102,6 +106,58 @@ def json_says_that_all_saw_one_order_and_nothing_was_lost():
         latency = result["latency_us"]
         assert 0 < latency["p50"] <= latency["p99"] <= latency["max"], latency
         demo.assert_nothing_is_left()
+
+
+def namespaces(pids="[0-9]*"):
+    """Network namespaces that processes are in."""
+    found = set()
+    for path in glob.glob(f"/proc/{pids}/ns/net"):
+        try:
+            found.add(os.readlink(path))
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
+def dpdk(port):
+    """The story on one of DPDK's ports: a death and a return, one order, nothing lost, nothing left."""
+    if port != "memif" and os.geteuid() != 0:
+        raise Skipped(f"{port} takes root")
+    with Demo("--json", "--seconds", "4", "--transport", port) as demo:
+        own = wait_for(lambda: demo.process.poll() is not None or namespaces_of(demo), "a daemon, or the end")
+        status, out, said = demo.finish()
+        if "not built in" in said:
+            raise Skipped("built without DPDK (Debian: apt-get install libdpdk-dev)")
+        equal((status, said), (0, ""))
+        result = json.loads(out)
+        equal((result["nodes"], result["transport"]), (3, port))
+        equal((result["same_order"], result["lost"], result["duplicates"], result["damaged"]), (True, 0, 0, 0))
+        for key in ("messages", "view_change_ms", "merge_ms"):
+            assert result[key] > 0, key
+        demo.assert_nothing_is_left()
+        equal(own == {os.readlink("/proc/self/ns/net")}, port == "memif")
+        assert port == "memif" or not own & namespaces(), "its network namespace is still there"
+        assert not {"p1", "s1", "sw"} & set(os.listdir("/sys/class/net")), "its interfaces are in ours"
+
+
+def namespaces_of(demo):
+    """Of a daemon, once there is one that listens."""
+    if not glob.glob(f"{demo.folder.name}/*/node1/run/control.sock"):
+        return set()
+    return set().union(*(namespaces(pid) for pid in processes_of(demo.folder.name)
+                         if pid != demo.process.pid and "synchrotrond" in command(pid)))
+
+
+def on_memif_all_is_well():
+    dpdk("memif")
+
+
+def on_packet_sockets_all_is_well():
+    dpdk("af_packet")
+
+
+def on_xdp_sockets_all_is_well():
+    dpdk("af_xdp")
 
 
 def text_tells_the_story_in_order_and_plainly():
@@ -165,8 +221,11 @@ def a_client_that_dies_ends_the_demo_with_its_name():
 
 
 def command(pid):
-    with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-        return file.read()
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""  # it has ended meanwhile
 
 
 def wrong_options_are_told_and_nothing_starts():
@@ -221,6 +280,9 @@ TESTS = (
     status_without_a_daemon_says_so,
     status_shows_ring_groups_and_processes,
     json_says_that_all_saw_one_order_and_nothing_was_lost,
+    on_memif_all_is_well,
+    on_packet_sockets_all_is_well,
+    on_xdp_sockets_all_is_well,
     text_tells_the_story_in_order_and_plainly,
     ctrl_c_leaves_nothing,
     sigterm_leaves_nothing,
@@ -237,6 +299,8 @@ def main():
         try:
             test()
             print(f"ok {number} - {test.__name__}", flush=True)
+        except Skipped as why:
+            print(f"ok {number} - {test.__name__} # SKIP {why}", flush=True)
         except Exception:  # whatever it is, the next test can still run
             failed += 1
             print(f"not ok {number} - {test.__name__}")
