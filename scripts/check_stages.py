@@ -28,6 +28,8 @@ SYSTEM_SECONDS = 3000
 VM_FETCH_SECONDS = 1800
 SIM_SEEDS = 500
 SIM_SECONDS = 3000
+DPDK_PORTS = ("memif", "af_packet", "af_xdp")
+SHORT = {"SYNCHROTRON_RACE_SECONDS": "5", "SYNCHROTRON_TEST_KILLS": "100"}
 COVERED = (r"ring/", r"daemon/(groups|groups_query|gwire|sync|views)\.")
 COVERAGE_LEAST = {"line": 95, "branch": 85}
 THOROUGH = "SYNCHROTRON_CHECK_THOROUGH"
@@ -331,23 +333,43 @@ def sanitized(folder, sanitizers, tally, temporary, slower, env):
     pytest(path, tally, temporary, env, "test_*.py" if THOROUGH in os.environ else "test_c_*.py")
 
 
-def pytest(path, tally, temporary, env=None, which="test_*.py", room="system"):
+def stage_dpdk(tally, temporary):
+    """The system tests that are marked `dpdk`, on each port that takes no card."""
+    path = os.path.join(ROOT, "build")
+    if not any(target["name"] == "transport_dpdk" for target in introspect(path, "targets")):
+        why = "built without DPDK (Debian: apt-get install libdpdk-dev, then meson setup --reconfigure build)"
+        if os.environ.get("CI") == "true":
+            tally.fail("tests/system on DPDK", why)
+        else:
+            tally.skip("tests/system on DPDK", why)
+        return
+    in_parallel(tally, DPDK_PORTS, lambda port: dpdk_port(port, path, temporary))
+
+
+def dpdk_port(port, path, temporary):
+    tally = Tally()
+    env = {"SYNCHROTRON_TEST_PORT": port, **SHORT}
+    pytest(path, tally, temporary, env, marked="dpdk", prefix=f"{port}: ")
+    return tally
+
+
+def pytest(path, tally, temporary, env=None, which="test_*.py", room="system", marked=None, prefix=""):
     files = sorted(glob.glob(os.path.join(ROOT, "tests", room, which)))
-    report = os.path.join(temporary, f"{room}.xml")
+    report = os.path.join(temporary, f"{room}{re.sub(r'[^a-z_]', '', prefix)}.xml")
     command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-               f"--junitxml={report}", *files]
+               f"--junitxml={report}", *(["-m", marked] if marked else []), *files]
     status, output = run(command, SYSTEM_SECONDS, {**(env or {}), "SYNCHROTRON_BUILD": path})
     if not os.path.exists(report):
-        tally.fail(f"tests/{room}", tail(output))
+        tally.fail(f"{prefix}tests/{room}", tail(output))
         return
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
-        count_case(tally, case)
+        count_case(tally, case, prefix)
     if status != 0 and not tally.failed:
-        tally.fail(f"tests/{room}", tail(output))
+        tally.fail(f"{prefix}tests/{room}", tail(output))
 
 
-def count_case(tally, case):
-    name = f"{case.get('classname')}: {case.get('name')}"
+def count_case(tally, case, prefix=""):
+    name = f"{prefix}{case.get('classname')}: {case.get('name')}"
     wrong = [child for child in case if child.tag in ("failure", "error")]
     skipped = case.find("skipped")
     if wrong:
@@ -393,6 +415,7 @@ STAGES = {
     "model": (stage_model, "the membership protocol, modelled, searched by spin"),
     "sim": (stage_sim, f"{SIM_SEEDS} seeds of whole daemons in virtual time; thorough: planted bugs, too"),
     "system": (stage_system, "real daemons and clients, in network namespaces; release build"),
+    "dpdk": (stage_dpdk, f"some of these on DPDK's ports {', '.join(DPDK_PORTS)}; release build"),
     "asan": (stage_asan, "units and C clients of daemons, address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "units and C clients of daemons, thread sanitizer"),
     "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),

@@ -3,9 +3,9 @@
 where it has them. Where that is not to be had either, tests on loopback still run, the others say why
 they do not.
 
-Marks: `netns` needs network namespaces; `udp` is about the kernel's sockets, which DPDK's ports have not;
-`long` is left out unless SYNCHROTRON_TEST_LONG is set. SYNCHROTRON_TEST_PORT says what services talk over
-(network.py).
+SYNCHROTRON_TEST_PORT says what services talk over (network.py). Marks: `netns` needs network namespaces;
+`udp` is about the kernel's sockets, which DPDK's ports have not; `dpdk` has scripts/check run it for each of
+those ports, too; `long` is left out unless SYNCHROTRON_TEST_LONG is set.
 """
 
 import os
@@ -43,6 +43,7 @@ def end(*_):
 def pytest_configure(config):
     signal.signal(signal.SIGTERM, end)  # so that clusters are closed
     config.addinivalue_line("markers", "netns: needs network namespaces")
+    config.addinivalue_line("markers", "dpdk: run for each of DPDK's ports, too, by scripts/check")
     config.addinivalue_line("markers", "udp: about the kernel's sockets")
     config.addinivalue_line("markers", "long: only with SYNCHROTRON_TEST_LONG")
 

@@ -7,6 +7,8 @@ import json
 import os
 import random
 
+import pytest
+
 from c_programs import binary, run_case
 from cluster import SANITIZED
 from cluster import LIMIT, Cluster
@@ -30,10 +32,12 @@ def race(cluster, program, seconds):
     assert counts["dispatches"] > 30 * seconds, counts
 
 
+@pytest.mark.dpdk
 def test_F2_F3_F4_poll_and_one_dispatch_never_wait_and_never_miss(make_cluster):
     race(make_cluster(3, network="loopback"), "race", SECONDS)
 
 
+@pytest.mark.dpdk
 def test_F2_F3_F4_with_the_wake_words_pulled_apart():
     with LateCluster(2, network="loopback") as cluster:
         race(cluster, "late_race", 2 + SECONDS // 6)

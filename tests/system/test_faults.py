@@ -72,6 +72,7 @@ def others(node):
     return tuple(i for i in (1, 2, 3) if i != node)
 
 
+@pytest.mark.dpdk
 def test_D4_D5_each_node_in_turn_is_cut_off_and_comes_back(storm):
     for node in (1, 2, 3):
         storm.cluster.net.cut(node)
@@ -82,6 +83,7 @@ def test_D4_D5_each_node_in_turn_is_cut_off_and_comes_back(storm):
     storm.end()
 
 
+@pytest.mark.dpdk
 def test_D4_D5_D11_two_and_one_go_on_and_merge(storm):
     for node in (3, 1):
         storm.cluster.net.split(*others(node))
@@ -131,6 +133,7 @@ def test_D4_services_stopped_for_less_than_detection_stay(storm):
         assert len(agent.views()) == count, f"{agent}: {agent.views()[count:]}"
 
 
+@pytest.mark.dpdk
 def test_D4_D10_S2_services_are_killed_and_restarted(storm):
     for node in (1, 2, 3):
         storm.kill(node)

@@ -59,6 +59,7 @@ def shared_memory():
     return set(os.listdir("/dev/shm"))
 
 
+@pytest.mark.dpdk
 def test_S6_L5_clients_killed_at_random_instants_leave_nothing(make_cluster):
     """SYNCHROTRON_TEST_KILLS sets how many, SYNCHROTRON_TEST_SEED repeats a run."""
     seed = int(os.environ.get("SYNCHROTRON_TEST_SEED", random.randrange(1 << 32)))

@@ -78,6 +78,7 @@ def test_S2_S3_a_new_handle_works_after_the_restart_and_an_old_one_does_not(clus
     check_alone(agent, "new")
 
 
+@pytest.mark.dpdk
 def test_S2_clients_that_loop_come_through_restarts_of_all_services(cluster):
     agents = {i: cluster.agent(i) for i in (1, 2, 3)}
     for life in range(3):

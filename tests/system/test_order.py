@@ -32,6 +32,7 @@ def recorded(cluster, nodes, group="g"):
     return agents
 
 
+@pytest.mark.dpdk
 def test_D1_D2_D3_D4_D10_all_members_flood(cluster):
     agents = recorded(cluster, (1, 1, 2, 2, 3, 3))
     floods = [agent.flood("f", FLOOD, "r300") for agent in agents]
@@ -43,6 +44,7 @@ def test_D1_D2_D3_D4_D10_all_members_flood(cluster):
         assert sent_by(found, sender) == list(range(FLOOD)), f"{reader} of {sender} (D3)"
 
 
+@pytest.mark.dpdk
 @pytest.mark.parametrize("guarantees", [(SAFE, SAFE, SAFE), (AGREED, SAFE, AGREED), (UNORDERED, FIFO, SAFE)])
 def test_D1_D2_SAFE_and_AGREED_share_one_order(cluster, guarantees):
     agents = recorded(cluster, (1, 2, 3))
@@ -138,6 +140,7 @@ def test_D6_killed_while_it_sends(cluster):
     check_all(readers)
 
 
+@pytest.mark.dpdk
 @pytest.mark.parametrize("fault", ["kill", "cut", "stop"])
 def test_D5_what_was_accepted_while_a_failure_is_noticed_is_delivered(cluster, fault):
     agents = recorded(cluster, (1, 2))

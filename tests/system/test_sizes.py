@@ -13,6 +13,7 @@ LARGEST = 32 * MIB
 SIZES = [0, 1, 1047551, 1047552, 1047553, 1048576, 3000000, 20 * MIB, LARGEST]
 
 
+@pytest.mark.dpdk
 def test_L1_L2_D10_every_size_arrives_whole_and_one_over_is_too_big(cluster):
     agents = cluster.members((1, 2, 3))
     for i, size in enumerate(SIZES):
@@ -44,6 +45,7 @@ def test_L2_D2_small_and_large_of_one_sender_keep_their_order(cluster):
     check_all(agents)
 
 
+@pytest.mark.dpdk
 def test_L2_three_senders_of_large_messages_at_once(cluster):
     agents = cluster.members((1, 1, 2, 2, 3, 3))
     floods = [a.flood("f", 6, "r8000000") for a in agents]
@@ -96,6 +98,7 @@ def test_L2_L3_members_come_and_go_while_large_messages_pass(cluster):
         assert [m[3] for m in histories[agent] if m[0] == "msg" and isinstance(m[3], int)] == list(range(12))
 
 
+@pytest.mark.dpdk
 @pytest.mark.parametrize("fault", ["cut", "kill", "stop"])
 def test_L2_L5_a_node_goes_in_the_middle_of_a_large_message(cluster, fault):
     agents = cluster.members((1, 2, 3))

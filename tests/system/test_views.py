@@ -12,7 +12,7 @@ from cluster import (DETECT_MS, INITIAL_RING, JOIN, LEAVE, NODEDOWN, NODEUP, PRO
                      wait_for)
 from histories import check_alone, check_together
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.dpdk]
 
 
 class Crowd:
