@@ -9,38 +9,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 64, WORD_BYTES = 256, SAID_BYTES = 200, HUGE_PAGE_MB = 2 };
+enum { WORDS_MAX = 64, WORD_BYTES = 256, HUGE_PAGE_MB = 2 };
 
 /* EAL is a process-wide thing, and so is what we know of it. */
 static struct {
     bool started;
-    char said[SAID_BYTES];
+    pthread_mutex_t said_lock; /* EAL's interrupt thread complains as well */
+    char said[DPDK_SAID_BYTES];
     char text[WORDS_MAX * WORD_BYTES];
     char *word[WORDS_MAX];
     int count;
-} eal;
+} eal = { .said_lock = PTHREAD_MUTEX_INITIALIZER };
 
-const char *dpdk_eal_said(void)
+void dpdk_eal_said(char said[DPDK_SAID_BYTES])
 {
-    return eal.said;
+    pthread_mutex_lock(&eal.said_lock);
+    memcpy(said, eal.said, DPDK_SAID_BYTES);
+    pthread_mutex_unlock(&eal.said_lock);
+}
+
+static void keep(const char *text, size_t bytes)
+{
+    pthread_mutex_lock(&eal.said_lock);
+    memcpy(eal.said, text, bytes);
+    eal.said[bytes] = 0;
+    pthread_mutex_unlock(&eal.said_lock);
 }
 
 void dpdk_eal_forget(void)
 {
-    eal.said[0] = 0;
+    keep("", 0);
 }
 
-/* Keep the last line. Threads of EAL may write at the same time: a mixed line harms nobody. */
+/* Keep the last line. */
 static ssize_t log_write(void *cookie, const char *text, size_t bytes)
 {
-    size_t kept = bytes < SAID_BYTES - 1 ? bytes : SAID_BYTES - 1;
+    size_t kept = bytes < DPDK_SAID_BYTES - 1 ? bytes : DPDK_SAID_BYTES - 1;
     (void)cookie;
     while (kept > 0 && (text[kept - 1] == '\n' || text[kept - 1] == ' '))
         kept--;
-    if (kept > 0) {
-        memcpy(eal.said, text, kept);
-        eal.said[kept] = 0;
-    }
+    if (kept > 0)
+        keep(text, kept);
     return (ssize_t)bytes;
 }
 
@@ -119,10 +128,12 @@ static bool make_words(const struct transport_dpdk *config, const cpu_set_t *aff
 static int start_failed(char *why, size_t why_bytes)
 {
     int error = rte_errno ? -rte_errno : -EINVAL;
+    char said[DPDK_SAID_BYTES];
+    dpdk_eal_said(said);
     return transport_why(why, why_bytes, error,
                          "dpdk: EAL does not start: %s (%s): it takes dpdk.memory, dpdk.eal and "
                          "the port; to see more: dpdk { eal: --log-level=debug }",
-                         eal.said[0] ? eal.said : "no reason given", strerror(-error));
+                         said[0] ? said : "no reason given", strerror(-error));
 }
 
 int dpdk_eal_start(const struct transport_dpdk *config, char *why, size_t why_bytes)

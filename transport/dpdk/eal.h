@@ -26,7 +26,8 @@
 int dpdk_eal_start(const struct transport_dpdk *config, char *why, size_t why_bytes);
 
 /* The last complaint of EAL or a driver, without its line feed; "" when there was none since. */
-const char *dpdk_eal_said(void);
+enum { DPDK_SAID_BYTES = 200 };
+void dpdk_eal_said(char said[DPDK_SAID_BYTES]);
 void dpdk_eal_forget(void);
 
 #endif

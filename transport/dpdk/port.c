@@ -76,7 +76,8 @@ static int new_socket(int family, const int *before, int before_count)
 static int refused(const struct dpdk_port_config *config, int error, const char *what,
                    const char *mend, char *why, size_t why_bytes)
 {
-    const char *said = dpdk_eal_said();
+    char said[DPDK_SAID_BYTES];
+    dpdk_eal_said(said);
     return transport_why(why, why_bytes, error, "dpdk: port %s: %s: %s%s%s%s: %s", config->said,
                          what, strerror(-error), said[0] ? " (" : "", said, said[0] ? ")" : "",
                          mend);
