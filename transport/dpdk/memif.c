@@ -4,6 +4,7 @@
 #include "rte.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -14,6 +15,8 @@ struct rte_eth_dev;
 int rte_thread_is_intr(void);
 void __real_memif_free_regions(struct rte_eth_dev *dev);
 void __wrap_memif_free_regions(struct rte_eth_dev *dev);
+int __real_connect(int fd, const struct sockaddr *address, socklen_t bytes);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 
@@ -42,10 +45,25 @@ void __wrap_memif_free_regions(struct rte_eth_dev *dev)
  */
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    ssize_t sent = __real_sendmsg(fd, message, flags);
-    if (sent >= 0 || (errno != EPIPE && errno != ECONNRESET) || !rte_thread_is_intr())
+    bool intr = rte_thread_is_intr();
+    ssize_t sent = __real_sendmsg(fd, message, intr ? flags | MSG_NOSIGNAL : flags);
+    if (sent >= 0 || !intr || (errno != EPIPE && errno != ECONNRESET))
         return sent;
     return (ssize_t)message->msg_iov->iov_len;
+}
+
+/* M4. A server that is stopped, its queue of connections full, would stop us with it. */
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    if (!rte_thread_is_intr())
+        return __real_connect(fd, address, bytes);
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    int failed = __real_connect(fd, address, bytes);
+    int error = errno;
+    (void)fcntl(fd, F_SETFL, flags);
+    errno = error;
+    return failed;
 }
 
 int memif_post(memif_fn fn, void *arg)

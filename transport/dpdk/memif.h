@@ -15,6 +15,7 @@
  * Invariants: M1  no burst that began before the mark was set is under way when memory is unmapped
  *             M2  a peer that goes while it is being greeted is found gone, and nothing else
  *             M3  one thread at a time changes what a port's connection is
+ *             M4  a peer that does not answer stops nobody's handshakes with others
  */
 
 #include <stdatomic.h>
