@@ -179,19 +179,21 @@ static struct rte_mempool *mbufs(const char *name, uint32_t count, uint32_t room
     return mempool;
 }
 
-/* A port that takes one piece only needs room for all of a frame. */
+/* A packet that goes in one piece needs room for all of a frame. */
 static int make_pools(struct dpdk *d, char *why, size_t why_bytes)
 {
     static uint32_t serial;
     char name[2][32];
     bool card = d->port_count > 0 && d->port[0].kind == DPDK_PCI;
-    bool linear = d->port_count > 0 && !d->port[0].scatters;
+    bool linear =
+        d->port_count > 0 && (!d->port[0].scatters || checksum_kind(d) == PACKET_CHECKSUM_FULL);
     uint32_t room = RTE_PKTMBUF_HEADROOM + PACKET_HEAD_ROOM +
                     (linear ? (uint32_t)max_u64(d->frame_bytes_max, ZCB_HEAD_BYTES_MAX)
                             : (uint32_t)ZCB_HEAD_BYTES_MAX);
     snprintf(name[0], sizeof(name[0]), "heads-%u", serial);
     snprintf(name[1], sizeof(name[1]), "segments-%u", serial++);
-    d->heads = mbufs(name[0], card ? DPDK_TX_HEADS_CARD : DPDK_TX_HEADS, room, card);
+    uint32_t heads = min_u32(card ? DPDK_TX_HEADS_CARD : DPDK_TX_HEADS, DPDK_TX_HEADS_BYTES / room);
+    d->heads = mbufs(name[0], heads, room, card);
     d->segments = mbufs(name[1], DPDK_TX_SEGMENTS, 0, card);
     if (!d->heads || !d->segments || dpdk_loans_create(&d->loans, DPDK_LOANS) != 0)
         return transport_why(why, why_bytes, -ENOMEM,
@@ -326,6 +328,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
     for (int i = 0; i < d->port_count; i++)
         dropped += d->port[i].dropped;
     list[count++] = (struct transport_counter){ "copied_tx_linear", d->copied.tx_linear };
+    list[count++] = (struct transport_counter){ "copied_tx_summed", d->copied.tx_summed };
     list[count++] = (struct transport_counter){ "copied_rx_driver", d->copied.rx_driver };
     list[count++] = (struct transport_counter){ "tx_dropped", dropped };
     list[count++] = (struct transport_counter){ "mac_moved", d->peers.moved };
@@ -334,7 +337,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(5 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(6 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
 
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",

@@ -27,6 +27,7 @@
 enum {
     DPDK_LOANS = 2048,
     DPDK_TX_HEADS = 1024,
+    DPDK_TX_HEADS_BYTES = 20 << 20,            /* fewer, if packets in one piece are large */
     DPDK_TX_HEADS_CARD = 2 * DPDK_DESCRIPTORS, /* one keeps what it was given for a while */
     DPDK_TX_SEGMENTS = 4096,
     DPDK_HEAD_ROOM_BYTES = PACKET_HEAD_ROOM + ZCB_HEAD_BYTES_MAX,
@@ -35,6 +36,7 @@ enum {
 /* Payload bytes that were copied, by reason. */
 struct dpdk_copied {
     uint64_t tx_linear; /* the port takes a packet in one piece only */
+    uint64_t tx_summed; /* UDP's checksum is made here */
     uint64_t rx_driver; /* the driver receives into memory of its own */
 };
 

@@ -46,21 +46,23 @@ static struct dpdk_port *port_to(struct dpdk *d, uint8_t peer)
     return &d->port[d->port_of[peer]];
 }
 
-static bool has_room(struct dpdk_port *port)
+static bool has_room(struct dpdk_port *port, uint32_t packets)
 {
-    if (port->pending_count < DPDK_PENDING_MAX)
+    if (port->pending_count + packets <= DPDK_PENDING_MAX)
         return true;
     dpdk_port_flush(port);
-    return port->pending_count < DPDK_PENDING_MAX || port->one_peer; /* D3 */
+    return port->pending_count + packets <= DPDK_PENDING_MAX || port->one_peer; /* D3 */
 }
 
+/* A port that leads to all takes all of a frame's packets, or none. */
 static bool ports_have_room(struct dpdk *d, const struct targets *to)
 {
     if (to->group)
-        return has_room(&d->port[0]);
+        return has_room(&d->port[0], 1);
+    if (!d->port[0].one_peer)
+        return has_room(&d->port[0], to->list->count);
     for (int i = 0; i < to->list->count; i++)
-        if (!has_room(port_to(d, to->list->peer[i])))
-            return false;
+        (void)has_room(port_to(d, to->list->peer[i]), 1);
     return true;
 }
 
@@ -138,32 +140,24 @@ static bool attach_slices(struct dpdk *d, struct rte_mbuf *m, const struct zcb *
     return true;
 }
 
-/* The port takes one piece only, so the payload is copied: some 50 ns a kilobyte. */
-static void copy_slices(struct dpdk *d, struct rte_mbuf *m, const struct zcb *frame)
+/* In one piece, by a copy of some 50 ns a kilobyte: the port takes no other, or the sum is made
+ * here and must be that of the bytes that go, whatever a client does to its memory meanwhile. */
+static void copy_slices(struct dpdk *d, const struct dpdk_port *port, struct rte_mbuf *m,
+                        const struct zcb *frame)
 {
     for (uint32_t i = 0; i < frame->slice_count; i++) {
         const struct zcb_slice *slice = &frame->slice[i];
         memcpy(rte_pktmbuf_append(m, (uint16_t)slice->bytes), slice->data, slice->bytes);
     }
-    d->copied.tx_linear += frame->payload_bytes;
-}
-
-/* UDP's checksum over what the packet carries; only where the port does not make it. */
-static void sum_packet(const struct packet_template *t, struct rte_mbuf *m, uint8_t *payload)
-{
-    struct iovec piece[1 + UINT8_MAX];
-    int count = 0;
-    for (struct rte_mbuf *s = m; s && count < (int)ARRAY_COUNT(piece); s = s->next)
-        piece[count++] = (struct iovec){ rte_pktmbuf_mtod(s, void *), s->data_len };
-    packet_sum(t, payload, piece, count);
+    *(port->scatters ? &d->copied.tx_summed : &d->copied.tx_linear) += frame->payload_bytes;
 }
 
 static void put_headers(const struct packet_template *t, struct rte_mbuf *m)
 {
     uint8_t *payload = rte_pktmbuf_mtod(m, uint8_t *);
     packet_stamp(t, payload, m->pkt_len);
-    if (t->checksum == PACKET_CHECKSUM_FULL)
-        sum_packet(t, m, payload);
+    if (t->checksum == PACKET_CHECKSUM_FULL) /* all in one piece: copy_slices() */
+        packet_sum(t, payload, &(struct iovec){ payload, m->data_len }, 1);
     if (t->checksum == PACKET_CHECKSUM_PSEUDO) {
         m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM | (t->v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
         m->l2_len = t->l2_bytes;
@@ -182,8 +176,8 @@ static struct rte_mbuf *packet_make(struct dpdk *d, const struct dpdk_port *port
     struct rte_mbuf *m = head_mbuf(d, frame);
     if (!m)
         return NULL;
-    if (!port->scatters) {
-        copy_slices(d, m, frame);
+    if (!port->scatters || t->checksum == PACKET_CHECKSUM_FULL) {
+        copy_slices(d, port, m, frame);
     } else if (frame->payload_bytes > 0 && !attach_slices(d, m, frame, loan)) {
         rte_pktmbuf_free(m);
         return NULL;
