@@ -4,10 +4,21 @@
 
 #include <string.h>
 
+enum { JUNK_BURSTS = 16 }; /* of packets that are no frames, of one port in a turn */
+
+/* NONE: the sum in the packet is not right, and what it would say was made sure of in another way,
+ * as between two machines on one host. */
+static bool is_checked(uint64_t verdict, uint64_t good, uint64_t none)
+{
+    return verdict == good || verdict == none;
+}
+
 static uint32_t card_checked(const struct rte_mbuf *m)
 {
-    bool udp = (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-    bool ip = (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+    bool udp = is_checked(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+                          RTE_MBUF_F_RX_L4_CKSUM_NONE);
+    bool ip = is_checked(m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+                         RTE_MBUF_F_RX_IP_CKSUM_NONE);
     uint32_t flags = (udp ? PACKET_UDP_CHECKED : 0u) | (ip ? PACKET_IP_CHECKED : 0u);
     if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
         flags |= packet_untagged(m->vlan_tci);
@@ -37,10 +48,8 @@ static struct zcb *frame_copied(struct dpdk *d, struct rte_mbuf *m, const struct
     return frame;
 }
 
-static struct zcb *frame_of(struct dpdk *d, const struct dpdk_port *port, struct rte_mbuf *m,
-                            const struct packet_view *view)
+static struct zcb *frame_finish(struct dpdk *d, struct zcb *frame, const struct packet_view *view)
 {
-    struct zcb *frame = port->own_memory ? frame_copied(d, m, view) : frame_in_place(d, m, view);
     frame->head_bytes = view->payload_bytes;
     frame->from = d->node_id[view->source];
     zcb_add_slice(frame, &(struct zcb_slice){ .data = frame->head,
@@ -51,37 +60,73 @@ static struct zcb *frame_of(struct dpdk *d, const struct dpdk_port *port, struct
     return frame;
 }
 
-/* A packet in several buffers is longer than any of ours. */
-static enum packet_verdict judge(struct dpdk *d, struct rte_mbuf *m, struct packet_view *view)
+/* Is it a frame? What is none is dealt with. */
+static bool judge(struct dpdk *d, struct dpdk_port *port, const uint8_t *packet, uint32_t bytes,
+                  uint32_t flags, struct packet_view *view)
 {
-    enum packet_verdict verdict = packet_parse(&d->local, rte_pktmbuf_mtod(m, const uint8_t *),
-                                               m->data_len, card_checked(m), view);
+    enum packet_verdict verdict = packet_parse(&d->local, packet, bytes, flags, view);
     d->verdict[verdict]++;
-    return verdict;
-}
-
-/* The frame in the packet; NULL: there is none, and the packet is gone. */
-static struct zcb *packet_take(struct dpdk *d, struct dpdk_port *port, struct rte_mbuf *m)
-{
-    struct packet_view view;
-    if (m->nb_segs > 1) {
-        d->stats.rx_too_long++;
-        rte_pktmbuf_free(m);
-        return NULL;
-    }
-    enum packet_verdict verdict = judge(d, m, &view);
-    if (verdict == PACKET_OURS && view.payload_bytes <= d->frame_bytes_max) {
-        dpdk_link_heard(d, view.source, view.from);
-        return frame_of(d, port, m, &view);
+    if (verdict == PACKET_OURS && view->payload_bytes <= d->frame_bytes_max) {
+        dpdk_link_heard(d, view->source, view->from);
+        return true;
     }
     if (verdict == PACKET_OURS)
         d->stats.rx_too_long++;
     else if (verdict == PACKET_SOURCE_UNKNOWN)
         d->stats.rx_unknown_source++;
     else
-        dpdk_link_control(d, port, verdict, &view);
+        dpdk_link_control(d, port, verdict, view);
+    return false;
+}
+
+/* The buffers of a packet one behind the other, so that its payload is where the frame's is. */
+static uint8_t *join_buffers(const struct dpdk *d, const struct rte_mbuf *m, struct zcb *frame)
+{
+    uint8_t *packet = frame->head - d->head_bytes, *at = packet;
+    for (; m; m = m->next) {
+        memcpy(at, rte_pktmbuf_mtod(m, const void *), m->data_len);
+        at += m->data_len;
+    }
+    return packet;
+}
+
+/* A card has buffers of its own sizes, and cuts what does not fit in one of them. */
+__attribute__((noinline)) static struct zcb *chain_take(struct dpdk *d, struct dpdk_port *port,
+                                                        struct rte_mbuf *m)
+{
+    struct packet_view view;
+    struct zcb *frame = NULL;
+    if (m->pkt_len > d->head_bytes + d->frame_bytes_max)
+        d->stats.rx_too_long++;
+    else if (d->rx_pool->free_count <= d->slots.reserve ||
+             !(frame = zcb_get(d->rx_pool, ZCB_HELD_OUT)))
+        d->slots.refused++;
+    if (frame) {
+        const uint8_t *packet = join_buffers(d, m, frame);
+        d->copied.rx_driver += m->pkt_len;
+        bool ours = judge(d, port, packet, m->pkt_len, card_checked(m), &view) &&
+                    view.payload == frame->head;
+        if (!ours)
+            zcb_drop(frame, ZCB_HELD_OUT);
+        frame = ours ? frame_finish(d, frame, &view) : NULL;
+    }
     rte_pktmbuf_free(m);
-    return NULL;
+    return frame;
+}
+
+/* The frame in the packet; NULL: there is none, and the packet is gone. */
+static struct zcb *packet_take(struct dpdk *d, struct dpdk_port *port, struct rte_mbuf *m)
+{
+    struct packet_view view;
+    if (__builtin_expect(m->nb_segs > 1, 0))
+        return chain_take(d, port, m);
+    if (!judge(d, port, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, card_checked(m),
+               &view)) {
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    struct zcb *frame = port->own_memory ? frame_copied(d, m, &view) : frame_in_place(d, m, &view);
+    return frame_finish(d, frame, &view);
 }
 
 /* How many packets may be taken from a port: one that has memory of its own does not ask the pool
@@ -96,10 +141,13 @@ static uint16_t frames_for(struct dpdk *d, const struct dpdk_port *port, int cou
     return (uint16_t)count;
 }
 
-static int port_receive(struct dpdk *d, struct dpdk_port *port, struct zcb **frames, int count)
+/* One burst of the driver. *full: there may be more. */
+static int port_burst(struct dpdk *d, struct dpdk_port *port, struct zcb **frames, int count,
+                      bool *full)
 {
     struct rte_mbuf *m[TRANSPORT_BURST];
-    uint16_t got = dpdk_port_rx(port, m, frames_for(d, port, count));
+    uint16_t room = frames_for(d, port, count);
+    uint16_t got = dpdk_port_rx(port, m, room);
     int taken = 0;
     d->stats.rx_calls++;
     for (uint16_t i = 0; i < got; i++)
@@ -109,6 +157,18 @@ static int port_receive(struct dpdk *d, struct dpdk_port *port, struct zcb **fra
         if (frame)
             frames[taken++] = frame;
     }
+    *full = room > 0 && got == room;
+    return taken;
+}
+
+/* Packets that are no frames must not look like silence: who sends many would put the core to sleep
+ * while frames wait behind them. */
+static int port_receive(struct dpdk *d, struct dpdk_port *port, struct zcb **frames, int count)
+{
+    bool full = true;
+    int taken = 0;
+    for (int i = 0; i < JUNK_BURSTS && full && taken < count; i++)
+        taken += port_burst(d, port, frames + taken, count - taken, &full);
     return taken;
 }
 
