@@ -26,6 +26,7 @@ enum {
     /* A client that takes events without giving leases back rings no bell. */
     SLEEP_OWED_NS = 2 * NS_PER_MS,
     SLEEP_BLIND_NS = NS_PER_MS, /* a transport without a descriptor */
+    SLEEP_BUSY_NS = 100 * NS_PER_US,
 };
 
 static uint64_t clock_ns(void)
@@ -320,6 +321,8 @@ static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
         until = min_u64(until, core->stop_deadline_ns);
     if (core_owed(core))
         until = min_u64(until, now_ns + SLEEP_OWED_NS);
+    if (core->transport->busy)
+        until = min_u64(until, now_ns + SLEEP_BUSY_NS);
     if (core->caps.sleep_fd < 0)
         until = min_u64(until, now_ns + SLEEP_BLIND_NS);
     if (until == NS_NEVER)

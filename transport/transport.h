@@ -112,6 +112,8 @@ struct transport_ops {
 /* Every backend begins with this, so that fast calls need no second table. */
 struct transport {
     const struct transport_ops *ops;
+    bool
+        busy; /* taken frames wait here for room: who sleeps comes back soon, and calls tx_reap() */
 };
 
 extern const struct transport_ops transport_udp, transport_dpdk;

@@ -308,9 +308,7 @@ int dpdk_tx_reap(struct transport *tp)
     struct dpdk *d = dpdk_of(tp);
     uint64_t before = d->loans.returned;
     dpdk_link_chores(d);
-    for (int i = 0; i < d->port_count; i++)
-        if (d->port[i].pending_count > 0)
-            dpdk_port_flush(&d->port[i]);
+    dpdk_tx_flush(d);
     return (int)(d->loans.returned - before);
 }
 

@@ -91,6 +91,9 @@ int dpdk_tx_burst(struct transport *tp, struct zcb **frames, int count);
 int dpdk_rx_burst(struct transport *tp, struct zcb **frames, int count);
 int dpdk_tx_reap(struct transport *tp);
 
+/* Offer what waits to the ports. */
+void dpdk_tx_flush(struct dpdk *d);
+
 /* A packet that is not a frame: answers to neighbours, group reports. Owns m. */
 void dpdk_tx_control(struct dpdk *d, struct dpdk_port *port, struct rte_mbuf *m);
 struct rte_mbuf *dpdk_tx_control_mbuf(struct dpdk *d); /* PACKET_CONTROL_ROOM bytes; NULL: none */

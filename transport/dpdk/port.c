@@ -7,8 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +24,8 @@ enum {
     /* af_xdp's driver posts 2048 to receive, and copies what it sends into as many as there are
      * descriptors for; then there is the burst in hand. */
     INBOX_PACKETS = 3 * DPDK_DESCRIPTORS + 2 * TRANSPORT_BURST,
+    KERNEL_LOOKS = 10, /* one in so many looks asks the kernel */
+    STUCK_LOOKS = 5,
     HANDSHAKE_LOOKS = 100, /* at a link that does not come up */
 };
 
@@ -280,6 +284,8 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
     }
     if (failed)
         return failed;
+    if (port->interface)
+        port->groups_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (family >= 0)
         port->fd = new_socket(family, before, before_count);
     (void)dpdk_port_look(port);
@@ -319,7 +325,6 @@ void dpdk_port_close(struct dpdk_port *port)
 /* The interface's own filter: the driver cannot say it, any packet socket can. */
 static void hear_by_kernel(struct dpdk_port *port, const struct mac *list, int count)
 {
-    port->groups_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     for (int i = 0; i < count && port->groups_fd >= 0; i++) {
         struct packet_mreq group = { .mr_ifindex = (int)port->interface,
                                      .mr_type = PACKET_MR_MULTICAST,
@@ -346,12 +351,43 @@ void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count)
     (void)rte_eth_promiscuous_enable(port->id); /* hears too much, and drops it */
 }
 
-static bool link_is_up(const struct dpdk_port *port)
+/* The drivers of kernel interfaces do not know: the kernel is asked. And a packet socket whose
+ * interface was down once says so to whoever sleeps on it, until it has been asked what was wrong.
+ */
+static void ask_kernel(struct dpdk_port *port)
+{
+    struct ifreq request = { 0 };
+    int error;
+    socklen_t bytes = sizeof(error);
+    port->gone = if_indextoname(port->interface, request.ifr_name) == NULL;
+    port->interface_up = !port->gone && ioctl(port->groups_fd, SIOCGIFFLAGS, &request) == 0 &&
+                         (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
+    if (port->fd >= 0)
+        (void)getsockopt(port->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+}
+
+static bool link_is_up(struct dpdk_port *port)
 {
     struct rte_eth_link link = { 0 };
-    if (!port->started || rte_eth_link_get_nowait(port->id, &link) != 0)
+    if (!port->started || port->gone)
         return false;
-    return link.link_status == RTE_ETH_LINK_UP;
+    if (port->interface && port->looks++ % KERNEL_LOOKS == 0)
+        ask_kernel(port);
+    if (port->interface)
+        return port->interface_up;
+    return rte_eth_link_get_nowait(port->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* A driver may take nothing for ever though its link is up: others must not wait for it. */
+static void give_up_if_stuck(struct dpdk_port *port)
+{
+    bool stuck = port->pending_count > 0 && port->sent == port->sent_seen;
+    port->sent_seen = port->sent;
+    port->stuck_looks = stuck ? (uint16_t)(port->stuck_looks + 1) : 0;
+    if (port->stuck_looks < STUCK_LOOKS)
+        return;
+    drop_pending(port);
+    port->stuck_looks = 0;
 }
 
 static void begin_anew(void *arg)
@@ -398,6 +434,7 @@ bool dpdk_port_look(struct dpdk_port *port)
     port->up = link_is_up(port);
     if (!port->up)
         drop_pending(port);
+    give_up_if_stuck(port);
     if (!port->up && port->kind == DPDK_MEMIF)
         memif_again(port, was_up);
     return port->up;
@@ -433,6 +470,7 @@ void dpdk_port_flush(struct dpdk_port *port)
         uint16_t sent = tx(port, port->pending + port->pending_first, port->pending_count);
         port->pending_first += sent;
         port->pending_count -= sent;
+        port->sent += sent;
         if (sent == 0)
             break;
     }

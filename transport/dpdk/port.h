@@ -55,10 +55,14 @@ struct dpdk_port {
     bool one_peer;     /* a link with one node behind it */
     bool own_memory;   /* receives into `inbox`, not into the arena */
     bool sums;         /* puts UDP checksums in */
-    int groups_fd;     /* keeps the kernel's filter open; -1 */
+    int groups_fd;     /* asks the kernel, and keeps its filter open; -1 */
     int fd;            /* readable while packets wait; -1 */
     struct rte_mempool *inbox;
     unsigned interface; /* of the kernel; 0: none */
+    bool interface_up;
+    bool gone; /* there is no such port any more, and will not be */
+    uint16_t looks, stuck_looks;
+    uint64_t sent, sent_seen; /* packets the driver took, and had at the last look */
     struct mac mac;
     uint16_t pending_count, pending_first;
     uint64_t dropped; /* D3 */
@@ -73,7 +77,7 @@ void dpdk_port_close(struct dpdk_port *port);
 /* Let packets to these group MACs in, where something filters them; that ends with the port. */
 void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count);
 
-/* Look at the link, and for memif try to make it. */
+/* Look at the link, give up what a driver does not take, and for memif try to make it. */
 bool dpdk_port_look(struct dpdk_port *port);
 
 /* Packets to and from the driver. */

@@ -2,9 +2,10 @@
 #include "dpdk.h"
 #include "link.h"
 
+#include <errno.h>
 #include <string.h>
 
-enum { JUNK_BURSTS = 16 }; /* of packets that are no frames, of one port in a turn */
+enum { JUNK_PACKETS = 512 }; /* looked at in a turn, of one port, for frames behind them */
 
 /* NONE: the sum in the packet is not right, and what it would say was made sure of in another way,
  * as between two machines on one host. */
@@ -141,34 +142,30 @@ static uint16_t frames_for(struct dpdk *d, const struct dpdk_port *port, int cou
     return (uint16_t)count;
 }
 
-/* One burst of the driver. *full: there may be more. */
+/* One burst of the driver: how many packets it had. *taken grows by those that are frames. */
 static int port_burst(struct dpdk *d, struct dpdk_port *port, struct zcb **frames, int count,
-                      bool *full)
+                      int *taken)
 {
     struct rte_mbuf *m[TRANSPORT_BURST];
-    uint16_t room = frames_for(d, port, count);
-    uint16_t got = dpdk_port_rx(port, m, room);
-    int taken = 0;
+    uint16_t got = dpdk_port_rx(port, m, frames_for(d, port, count - *taken));
     d->stats.rx_calls++;
     for (uint16_t i = 0; i < got; i++)
         rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
     for (uint16_t i = 0; i < got; i++) {
         struct zcb *frame = packet_take(d, port, m[i]);
         if (frame)
-            frames[taken++] = frame;
+            frames[(*taken)++] = frame;
     }
-    *full = room > 0 && got == room;
-    return taken;
+    return got;
 }
 
 /* Packets that are no frames must not look like silence: who sends many would put the core to sleep
  * while frames wait behind them. */
 static int port_receive(struct dpdk *d, struct dpdk_port *port, struct zcb **frames, int count)
 {
-    bool full = true;
-    int taken = 0;
-    for (int i = 0; i < JUNK_BURSTS && full && taken < count; i++)
-        taken += port_burst(d, port, frames + taken, count - taken, &full);
+    int taken = 0, got = 1;
+    for (int junk = 0; got > 0 && taken < count && junk < JUNK_PACKETS; junk += got)
+        got = port_burst(d, port, frames, count, &taken);
     return taken;
 }
 
@@ -184,5 +181,7 @@ int dpdk_rx_burst(struct transport *tp, struct zcb **frames, int count)
         got += port_receive(d, &d->port[d->rx_next], frames + got, count - got);
     }
     d->stats.rx_pool_empty = d->slots.refused;
+    if (__builtin_expect(d->port_count == 1 && d->port[0].gone, 0))
+        return got > 0 ? got : -ENODEV;
     return got;
 }

@@ -66,11 +66,15 @@ static bool ports_have_room(struct dpdk *d, const struct targets *to)
     return true;
 }
 
-static void flush_all(struct dpdk *d)
+void dpdk_tx_flush(struct dpdk *d)
 {
-    for (int i = 0; i < d->port_count; i++)
+    bool busy = false;
+    for (int i = 0; i < d->port_count; i++) {
         if (d->port[i].pending_count > 0)
             dpdk_port_flush(&d->port[i]);
+        busy = busy || d->port[i].pending_count > 0;
+    }
+    d->base.busy = busy;
 }
 
 static bool buffers_suffice(const struct dpdk *d, uint32_t packets, uint32_t slices)
@@ -83,7 +87,7 @@ static bool have_room(struct dpdk *d, const struct targets *to, const struct zcb
 {
     uint32_t packets = to->group ? 1 : to->list->count;
     if (!buffers_suffice(d, packets, frame->slice_count)) {
-        flush_all(d);
+        dpdk_tx_flush(d);
         if (!buffers_suffice(d, packets, frame->slice_count))
             return false;
     }
@@ -253,7 +257,7 @@ int dpdk_tx_burst(struct transport *tp, struct zcb **frames, int count)
     d->stats.tx_calls++;
     while (taken < count && send_frame(d, frames[taken]))
         taken++;
-    flush_all(d);
+    dpdk_tx_flush(d);
     if (taken < count)
         d->stats.tx_again++;
     return taken;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dpdk_port_test.c - what happens to the interface under a port of DPDK, or on it. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cluster.h"
+
+static struct cluster c;
+
+/* Until party i says that it can reach so many fewer; what comes meanwhile is dropped. */
+static void unreachable_wait(int i, uint64_t peers)
+{
+    uint64_t begin_ns = clock_ns();
+    struct zcb *frame;
+    while (c.party[i].tp->ops->stats(c.party[i].tp)->unreachable_peers != peers) {
+        if (transport_rx_burst(c.party[i].tp, &frame, 1) == 1)
+            zcb_drop(frame, ZCB_HELD_OUT);
+        pump(&c);
+        deadline_check(begin_ns, "news of the link");
+    }
+}
+
+static void exchange(void)
+{
+    struct zcb *frame;
+    send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, 7, 60, 500, 2));
+    frame = receive_one(&c, 0);
+    frame_check(frame, c.party[1].node_id, 7, 560);
+    zcb_drop(frame, ZCB_HELD_OUT);
+}
+
+Test(port, T3_an_interface_that_goes_down_costs_frames_and_holds_nobody_up)
+{
+    struct transport_caps caps;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    c.party[1].tp->ops->query(c.party[1].tp, &caps);
+    exchange();
+    cr_assert(command("ip link set p1 down"));
+    unreachable_wait(1, 1);
+    for (uint32_t k = 0; k < 6000; k++) /* more than any queue on the way has room for */
+        send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, k, 60, 1000, 1));
+    cr_assert_geq(c.party[1].tp->ops->stats(c.party[1].tp)->tx_errors, 6000);
+    cr_assert(command("ip link set p1 up"));
+    reachable_wait(&c);
+    exchange();
+    cr_assert_not(readable(caps.sleep_fd), "who sleeps would be woken for ever");
+    cluster_close(&c);
+}
+
+Test(port, T3_an_interface_that_is_taken_away_breaks_the_backend)
+{
+    uint64_t begin_ns = clock_ns();
+    struct zcb *frame;
+    int got;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    cr_assert(command("ip link del p1"));
+    while ((got = transport_rx_burst(c.party[1].tp, &frame, 1)) != -ENODEV) {
+        cr_assert_eq(got, 0);
+        frame = frame_make(&c, 1, c.party[0].node_id, 1, 60, 1000, 1);
+        if (transport_tx_burst(c.party[1].tp, &frame, 1) == 0)
+            zcb_drop(frame, ZCB_HELD_OUT);
+        pump(&c);
+        deadline_check(begin_ns, "word that the interface has gone");
+    }
+    cluster_close(&c);
+}
+
+/* Broadcasts of a type that is nobody's, on the wire to p0. */
+static void send_junk(int count)
+{
+    uint8_t packet[60] = { 255, 255, 255, 255, 255, 255, 2, 1, 1, 1, 1, 1, 0x88, 0xb5 };
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    struct sockaddr_ll to = { .sll_family = AF_PACKET,
+                              .sll_ifindex = (int)if_nametoindex("s0"),
+                              .sll_halen = 6 };
+    for (int i = 0; i < count; i++)
+        cr_assert_eq(sendto(fd, packet, sizeof(packet), 0, (struct sockaddr *)&to, sizeof(to)),
+                     sizeof(packet));
+    close(fd);
+}
+
+Test(port, junk_in_front_of_a_frame_is_not_silence)
+{
+    struct zcb *frame;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    send_junk(4 * TRANSPORT_BURST);
+    send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, 3, 60, 0, 0));
+    cr_assert_eq(transport_rx_burst(c.party[0].tp, &frame, 1), 1);
+    frame_check(frame, c.party[1].node_id, 3, 60);
+    zcb_drop(frame, ZCB_HELD_OUT);
+    cluster_close(&c);
+}
