@@ -237,10 +237,13 @@ static void check_directories(struct config_parser *p)
         set_path(p, c->runtime_dir, host->user_runtime_dir, "/synchrotron");
     else if (!c->runtime_dir[0])
         set_path(p, c->runtime_dir, mine, "");
-    if (!c->dpdk.memif_dir[0])
-        snprintf(c->dpdk.memif_dir, sizeof(c->dpdk.memif_dir),
-                 host->uid == 0 ? "/run/synchrotron-memif" : "/tmp/synchrotron-memif-%u",
-                 host->uid);
+    /* Two clusters of one user have two: their sockets have the same names. */
+    if (!c->dpdk.memif_dir[0] && host->uid == 0)
+        snprintf(c->dpdk.memif_dir, sizeof(c->dpdk.memif_dir), "/run/synchrotron-memif-%08x",
+                 c->cluster_tag);
+    else if (!c->dpdk.memif_dir[0])
+        snprintf(c->dpdk.memif_dir, sizeof(c->dpdk.memif_dir), "/tmp/synchrotron-memif-%u-%08x",
+                 host->uid, c->cluster_tag);
     if (!c->state_dir[0])
         set_path(p, c->state_dir, host->uid == 0 ? "/var/lib/synchrotron" : c->runtime_dir, "");
     if (c->runtime_dir[0] != '/' || c->state_dir[0] != '/' ||

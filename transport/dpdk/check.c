@@ -72,7 +72,7 @@ static int check_pci(const char *address, char *why, size_t why_bytes)
 }
 
 /* Whoever else may write there could put sockets of his own in. */
-static int check_directory(const char *path, char *why, size_t why_bytes)
+int dpdk_check_directory(const char *path, char *why, size_t why_bytes)
 {
     struct stat st;
     if (lstat(path, &st) != 0)
@@ -94,7 +94,7 @@ int dpdk_check(const struct transport_config *config, char *why, size_t why_byte
     if (interface)
         return check_interface(interface, why, why_bytes);
     if (strcmp(words->port, "memif") == 0)
-        return check_directory(words->memif_dir, why, why_bytes);
+        return dpdk_check_directory(words->memif_dir, why, why_bytes);
     if (dpdk_is_pci(words->port))
         return check_pci(words->port, why, why_bytes);
     if (dpdk_after(words->port, "net_"))

@@ -18,6 +18,9 @@
 /* 0, or -errno, and `why` is one line: what is missing, and the command that mends it. */
 int dpdk_check(const struct transport_config *config, char *why, size_t why_bytes);
 
+/* Where memif's sockets meet: ours alone, if it is there. */
+int dpdk_check_directory(const char *path, char *why, size_t why_bytes);
+
 /* What follows `prefix` in `text`; NULL: it begins otherwise. */
 const char *dpdk_after(const char *text, const char *prefix);
 

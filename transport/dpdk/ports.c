@@ -151,19 +151,18 @@ static int open_mesh(struct dpdk *d, const struct transport_dpdk *words,
                              "dpdk: directory %s cannot be made: %s: name another in "
                              "dpdk.memif_dir, the same for all nodes",
                              words->memif_dir, strerror(errno));
-    for (int i = 0; i < d->all.count; i++) {
+    int failed = dpdk_check_directory(words->memif_dir, why, why_bytes); /* whoever made it */
+    for (int i = 0; i < d->all.count && !failed; i++) {
         uint8_t peer = d->all.peer[i];
-        int failed = memif(pc, words, d->node_id[d->self], d->node_id[peer]);
+        failed = memif(pc, words, d->node_id[d->self], d->node_id[peer]);
         if (failed)
             return transport_why(why, why_bytes, failed,
                                  "dpdk: dpdk.memif_dir %s is too long for sockets in it",
                                  words->memif_dir);
         d->port_of[peer] = (uint8_t)d->port_count;
         failed = open_one(d, pc, why, why_bytes);
-        if (failed)
-            return failed;
     }
-    return 0;
+    return failed;
 }
 
 /* One descriptor for all ports; -1 as soon as one of them can only be polled. */
