@@ -130,6 +130,8 @@ def test_D6_killed_while_it_sends(cluster):
     readers = recorded(cluster, (1, 2, 3))
     for node in (1, 2, 3) * 3:
         sender = cluster.agent(node).init().join()
+        for reader in readers:  # else the view of before passes for the one without it
+            reader.wait_members([a.id for a in readers] + [sender.id])
         sender.flood("f")
         sender.wait_sent(500)
         sender.kill()
