@@ -3,7 +3,8 @@
 take.
 
 SYNCHROTRON_TEST_PORT says which port: udp, the kernel's sockets, if it is not set; memif, af_packet or
-af_xdp, by transport dpdk.
+af_xdp, by transport dpdk; pci, by cards of the machine's own, one for each node, on one wire, which
+SYNCHROTRON_VM_NICS names (scripts/vm).
 """
 
 import itertools
@@ -16,7 +17,8 @@ import subprocess
 import pytest
 
 PORT = os.environ.get("SYNCHROTRON_TEST_PORT", "udp")
-PORTS = ("udp", "memif", "af_packet", "af_xdp")
+PORTS = ("udp", "memif", "af_packet", "af_xdp", "pci")
+CARDS = os.environ.get("SYNCHROTRON_VM_NICS", "").split()
 _serial = itertools.count(1)
 
 
@@ -195,12 +197,31 @@ class Memory:
         pass
 
 
+class Cards(Memory):
+    """A card for each service, all on one wire."""
+
+    def __init__(self, count, folder):
+        super().__init__(count, folder)
+        if count > len(CARDS):
+            pytest.skip(f"this machine has {len(CARDS)} cards for services (SYNCHROTRON_VM_NICS)")
+
+    def keys(self, i):
+        return {"transport": {"name": "dpdk"}, "dpdk": {"port": CARDS[i - 1]}}
+
+    def cut(self, *_):
+        pytest.skip("one wire for all cards: it cannot be cut from here")
+
+    heal = split = narrow = cut
+
+
 def make_network(kind, count, mtu, folder):
     """kind: netns or loopback, which are one to DPDK."""
     if PORT == "af_xdp" and mtu > 3000:
         pytest.skip("AF_XDP: a packet has a page, and the kernel some of it")
     if PORT == "memif":
         return Memory(count, folder)
+    if PORT == "pci":
+        return Cards(count, folder)
     if PORT != "udp":
         return Wire(count, mtu)
     return Network(count, mtu) if kind == "netns" else Loopback(count)

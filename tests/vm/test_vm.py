@@ -2,6 +2,7 @@
 """scripts/vm keeps its promises: what becomes of a command, and what its machine has."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -177,6 +178,20 @@ def test_network_cards_are_bound_to_the_driver_asked_for(driver, words, model):
     assert len(addresses.split()) == 3, f"SYNCHROTRON_VM_NICS does not name three cards: {addresses}"
     assert drivers == [driver] * 3, "not every card in /run/nics is bound to it"
     assert (int(groups) > 0) == bool(words), "the IOMMU is not as asked for"
+
+
+SUITE = ["env", "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_TEST_SLOWER=10", "/usr/bin/python3", "-B", "-m", "pytest",
+         "-q", "-p", "no:cacheprovider", os.path.join(ROOT, "tests", "system", "test_transports.py")]
+
+
+@pytest.mark.parametrize("model, words", [("e1000e", []), ("e1000e", ["--iommu"]), ("virtio-net-pci", [])])
+def test_daemons_drive_cards_of_their_own(model, words):
+    """Three on one wire: views, order, a large message, a daemon that is killed and comes back."""
+    done = vm("--devices", "0", "--nics", "3", "--nic-model", model, *words,
+              command=[*SUITE, "-k", "short_life and not jumbo and ipv4"])
+    assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) == 2, done.stdout  # fan-out and multicast
 
 
 def test_siw_is_another_driver():
