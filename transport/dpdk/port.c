@@ -1,81 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port.h"
 #include "eal.h"
+#include "inbox.h"
 #include "memif.h"
 #include "why.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    FD_MOST = 4096,
     XDP_TRIES = 20,
     XDP_WAIT_US = 100 * 1000,
-    XDP_BEFORE = 256, /* of each buffer, the kernel's */
-    PAGE_BYTES = 4096,
-    /* af_xdp's driver posts 2048 to receive, and copies what it sends into as many as there are
-     * descriptors for; then there is the burst in hand. */
-    INBOX_PACKETS = 3 * DPDK_DESCRIPTORS + 2 * TRANSPORT_BURST,
-    KERNEL_LOOKS = 10, /* one in so many looks asks the kernel */
     STUCK_LOOKS = 5,
     HANDSHAKE_LOOKS = 100, /* at a link that does not come up */
 };
-
-static bool is_socket_of(int fd, int family)
-{
-    int domain;
-    socklen_t bytes = sizeof(domain);
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == family;
-}
-
-/* The descriptors of this process that are sockets of one family. */
-static int sockets_of(int family, int *fd, int most)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    int count = 0;
-    struct dirent *entry;
-    while (directory && (entry = readdir(directory)) && count < most) {
-        int n = atoi(entry->d_name);
-        if (n > 2 && is_socket_of(n, family))
-            fd[count++] = n;
-    }
-    if (directory)
-        closedir(directory);
-    return count;
-}
-
-static bool is_among(int fd, const int *list, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (list[i] == fd)
-            return true;
-    return false;
-}
-
-/* These drivers have a socket that polls, and no call that names it: it is the one that was not
- * there before. */
-static int socket_family(enum dpdk_kind kind)
-{
-    return kind == DPDK_AF_PACKET ? AF_PACKET : kind == DPDK_AF_XDP ? DPDK_FAMILY_XDP : -1;
-}
-
-static int new_socket(int family, const int *before, int before_count)
-{
-    int now[FD_MOST];
-    int count = sockets_of(family, now, FD_MOST);
-    for (int i = count - 1; i >= 0; i--)
-        if (!is_among(now[i], before, before_count))
-            return now[i];
-    return -1;
-}
 
 static int refused(const struct dpdk_port_config *config, int error, const char *what,
                    const char *mend, char *why, size_t why_bytes)
@@ -135,73 +74,19 @@ static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *
     return failed;
 }
 
-static void unmap_inbox(struct rte_mempool_memhdr *memory, void *arg)
+static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *config)
 {
-    (void)arg;
-    munmap(memory->addr, memory->len);
-}
-
-/* Each buffer in a page of its own: pages of 4 KiB do not follow one another, and the kernel drops
- * without a word what lies across two of them. */
-static bool fill_inbox(struct rte_mempool *inbox)
-{
-    size_t bytes = (size_t)INBOX_PACKETS * PAGE_BYTES;
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (pages == MAP_FAILED)
-        return false;
-    int packets = rte_mempool_populate_iova(inbox, pages, (rte_iova_t)(uintptr_t)pages, bytes,
-                                            unmap_inbox, NULL);
-    if (packets <= 0)
-        munmap(pages, bytes); /* else it is the pool's */
-    return packets == INBOX_PACKETS;
-}
-
-/* Of EAL's memory, which a card can reach. */
-static struct rte_mempool *card_inbox(const char *name, const struct dpdk_port_config *config)
-{
-    uint32_t room =
-        (uint32_t)align_up(RTE_PKTMBUF_HEADROOM + config->packet_bytes_max, CACHE_LINE_BYTES);
-    return rte_pktmbuf_pool_create(name, INBOX_PACKETS, 0, 0, (uint16_t)room, SOCKET_ID_ANY);
-}
-
-static uint32_t page_room(void)
-{
-    return PAGE_BYTES - (uint32_t)sizeof(struct rte_mbuf) -
-           RTE_ALIGN_CEIL((uint32_t)sizeof(struct rte_mempool_objhdr), RTE_MEMPOOL_ALIGN);
+    enum dpdk_inbox kind = config->kind == DPDK_PCI ? DPDK_INBOX_CARD : DPDK_INBOX_PAGES;
+    return dpdk_inbox_make(&port->inbox, port->id, kind, config->packet_bytes_max);
 }
 
 static int too_long(const struct dpdk_port_config *config, char *why, size_t why_bytes)
 {
-    uint32_t before = RTE_PKTMBUF_HEADROOM + XDP_BEFORE + config->packet_bytes_max - config->mtu;
+    uint32_t headers = config->packet_bytes_max - config->mtu;
     return transport_why(why, why_bytes, -EMSGSIZE,
                          "dpdk: port %s: packets are to have %u bytes and AF_XDP has a page for "
                          "each: set totem.netmtu to %u or less, the same for all nodes",
-                         config->said, config->mtu, page_room() - before);
-}
-
-/* Memory of the driver's, in one piece with its mbufs: nobody but it and us ever sees it. */
-static int make_inbox(struct dpdk_port *port, const struct dpdk_port_config *config)
-{
-    uint32_t object = page_room() + (uint32_t)sizeof(struct rte_mbuf);
-    struct rte_pktmbuf_pool_private about = { .mbuf_data_room_size = (uint16_t)page_room() };
-    char name[32];
-    snprintf(name, sizeof(name), "inbox-%u", port->id);
-    if (config->kind == DPDK_PCI) {
-        port->inbox = card_inbox(name, config);
-        return port->inbox ? 0 : -ENOMEM;
-    }
-    if (RTE_PKTMBUF_HEADROOM + XDP_BEFORE + config->packet_bytes_max > about.mbuf_data_room_size)
-        return -EMSGSIZE;
-    port->inbox = rte_mempool_create_empty(name, INBOX_PACKETS, object, 0, sizeof(about),
-                                           SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_SPREAD);
-    if (!port->inbox)
-        return -ENOMEM;
-    rte_pktmbuf_pool_init(port->inbox, &about);
-    if (!fill_inbox(port->inbox))
-        return -ENOMEM;
-    rte_mempool_obj_iter(port->inbox, rte_pktmbuf_init, NULL);
-    return 0;
+                         config->said, config->mtu, dpdk_inbox_page_most() - headers);
 }
 
 /* memif's client finds nobody at first: dpdk_port_look() tries again. */
@@ -262,20 +147,26 @@ static int open_once(struct dpdk_port *port, const struct dpdk_port_config *conf
     return failed && failed != -EMSGSIZE && config->kind == DPDK_AF_XDP ? -EBUSY : failed;
 }
 
+static int socket_family(enum dpdk_kind kind)
+{
+    return kind == DPDK_AF_PACKET ? AF_PACKET : kind == DPDK_AF_XDP ? DPDK_FAMILY_XDP : -1;
+}
+
 int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
                    size_t why_bytes)
 {
-    int before[FD_MOST];
-    int family = socket_family(config->kind);
-    int before_count = family < 0 ? 0 : sockets_of(family, before, FD_MOST);
-    *port =
-        (struct dpdk_port){ .kind = config->kind,
-                            .one_peer = config->kind == DPDK_MEMIF,
-                            .client = config->client,
-                            .own_memory = config->kind == DPDK_AF_XDP || config->kind == DPDK_PCI,
-                            .interface = config->interface,
-                            .groups_fd = -1,
-                            .fd = -1 };
+    struct dpdk_sockets before;
+    dpdk_sockets_note(&before, socket_family(config->kind));
+    *port = (struct dpdk_port){
+        .kind = config->kind,
+        .one_peer = config->kind == DPDK_MEMIF,
+        .client = config->client,
+        .own_memory = config->kind == DPDK_AF_XDP || config->kind == DPDK_PCI,
+        .interface = { .index = config->interface,
+                       .family = socket_family(config->kind),
+                       .ours = -1,
+                       .driver = -1 },
+    };
     snprintf(port->name, sizeof(port->name), "%s", config->name);
     int failed = open_once(port, config, why, why_bytes);
     for (int i = 0; failed == -EBUSY && i < XDP_TRIES; i++) {
@@ -284,10 +175,7 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
     }
     if (failed)
         return failed;
-    if (port->interface)
-        port->groups_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (family >= 0)
-        port->fd = new_socket(family, before, before_count);
+    dpdk_interface_open(&port->interface, &before);
     (void)dpdk_port_look(port);
     return 0;
 }
@@ -314,32 +202,17 @@ void dpdk_port_close(struct dpdk_port *port)
 {
     drop_pending(port);
     control(port, end); /* behind a new beginning that is under way */
-    if (port->fd >= 0 && is_socket_of(port->fd, socket_family(port->kind)))
-        close(port->fd); /* af_xdp leaves it open, and bound to the queue */
-    if (port->groups_fd >= 0)
-        close(port->groups_fd);
+    dpdk_interface_close(&port->interface);
     rte_mempool_free(port->inbox);
     port->inbox = NULL;
-}
-
-/* The interface's own filter: the driver cannot say it, any packet socket can. */
-static void hear_by_kernel(struct dpdk_port *port, const struct mac *list, int count)
-{
-    for (int i = 0; i < count && port->groups_fd >= 0; i++) {
-        struct packet_mreq group = { .mr_ifindex = (int)port->interface,
-                                     .mr_type = PACKET_MR_MULTICAST,
-                                     .mr_alen = sizeof(list[i]) };
-        memcpy(group.mr_address, &list[i], sizeof(list[i]));
-        (void)setsockopt(port->groups_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &group, sizeof(group));
-    }
 }
 
 void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count)
 {
     struct rte_ether_addr groups[DPDK_GROUPS_MAX];
     INVARIANT(count <= DPDK_GROUPS_MAX);
-    if (port->interface) {
-        hear_by_kernel(port, list, count);
+    if (port->interface.index) {
+        dpdk_interface_hear(&port->interface, list, count);
         return;
     }
     for (int i = 0; i < count; i++)
@@ -351,30 +224,13 @@ void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count)
     (void)rte_eth_promiscuous_enable(port->id); /* hears too much, and drops it */
 }
 
-/* The drivers of kernel interfaces do not know: the kernel is asked. And a packet socket whose
- * interface was down once says so to whoever sleeps on it, until it has been asked what was wrong.
- */
-static void ask_kernel(struct dpdk_port *port)
-{
-    struct ifreq request = { 0 };
-    int error;
-    socklen_t bytes = sizeof(error);
-    port->gone = if_indextoname(port->interface, request.ifr_name) == NULL;
-    port->interface_up = !port->gone && ioctl(port->groups_fd, SIOCGIFFLAGS, &request) == 0 &&
-                         (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
-    if (port->fd >= 0)
-        (void)getsockopt(port->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
-}
-
 static bool link_is_up(struct dpdk_port *port)
 {
     struct rte_eth_link link = { 0 };
-    if (!port->started || port->gone)
+    if (!port->started)
         return false;
-    if (port->interface && port->looks++ % KERNEL_LOOKS == 0)
-        ask_kernel(port);
-    if (port->interface)
-        return port->interface_up;
+    if (port->interface.index)
+        return dpdk_interface_look(&port->interface);
     return rte_eth_link_get_nowait(port->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 

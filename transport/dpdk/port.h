@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "headers.h"
+#include "interface.h"
 #include "rte.h"
 #include "transport.h"
 
@@ -22,7 +23,6 @@ enum {
     DPDK_DESCRIPTORS = 1024,
     DPDK_PENDING_MAX = 256, /* packets that wait for room in a port */
     DPDK_GROUPS_MAX = 8,
-    DPDK_FAMILY_XDP = 44, /* of sockets: older headers have no name for it */
 };
 
 enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
@@ -55,13 +55,9 @@ struct dpdk_port {
     bool one_peer;     /* a link with one node behind it */
     bool own_memory;   /* receives into `inbox`, not into the arena */
     bool sums;         /* puts UDP checksums in */
-    int groups_fd;     /* asks the kernel, and keeps its filter open; -1 */
-    int fd;            /* readable while packets wait; -1 */
     struct rte_mempool *inbox;
-    unsigned interface; /* of the kernel; 0: none */
-    bool interface_up;
-    bool gone; /* there is no such port any more, and will not be */
-    uint16_t looks, stuck_looks;
+    struct dpdk_interface interface;
+    uint16_t stuck_looks;
     uint64_t sent, sent_seen; /* packets the driver took, and had at the last look */
     struct mac mac;
     uint16_t pending_count, pending_first;

@@ -171,7 +171,8 @@ static int sleep_fd(const struct dpdk *d)
     int fd = epoll_create1(EPOLL_CLOEXEC);
     for (int i = 0; i < d->port_count && fd >= 0; i++) {
         struct epoll_event event = { .events = EPOLLIN };
-        if (d->port[i].fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, d->port[i].fd, &event) == 0)
+        if (d->port[i].interface.driver >= 0 &&
+            epoll_ctl(fd, EPOLL_CTL_ADD, d->port[i].interface.driver, &event) == 0)
             continue;
         close(fd);
         fd = -1;

@@ -181,7 +181,7 @@ int dpdk_rx_burst(struct transport *tp, struct zcb **frames, int count)
         got += port_receive(d, &d->port[d->rx_next], frames + got, count - got);
     }
     d->stats.rx_pool_empty = d->slots.refused;
-    if (__builtin_expect(d->port_count == 1 && d->port[0].gone, 0))
+    if (__builtin_expect(d->port_count == 1 && d->port[0].interface.gone, 0))
         return got > 0 ? got : -ENODEV;
     return got;
 }

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "interface.h"
+
+#include <dirent.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ASK_LOOKS = 10 }; /* one in so many looks asks */
+
+static bool is_socket_of(int fd, int family)
+{
+    int domain;
+    socklen_t bytes = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == family;
+}
+
+void dpdk_sockets_note(struct dpdk_sockets *sockets, int family)
+{
+    DIR *directory = family < 0 ? NULL : opendir("/proc/self/fd");
+    struct dirent *entry;
+    sockets->count = 0;
+    while (directory && (entry = readdir(directory)) && sockets->count < DPDK_SOCKETS_MOST) {
+        int fd = atoi(entry->d_name);
+        if (fd > 2 && is_socket_of(fd, family))
+            sockets->fd[sockets->count++] = fd;
+    }
+    if (directory)
+        closedir(directory);
+}
+
+static bool has(const struct dpdk_sockets *sockets, int fd)
+{
+    for (int i = 0; i < sockets->count; i++)
+        if (sockets->fd[i] == fd)
+            return true;
+    return false;
+}
+
+void dpdk_interface_open(struct dpdk_interface *interface, const struct dpdk_sockets *before)
+{
+    struct dpdk_sockets now;
+    interface->ours = interface->driver = -1;
+    if (!interface->index)
+        return;
+    dpdk_sockets_note(&now, interface->family);
+    for (int i = 0; i < now.count; i++)
+        if (!has(before, now.fd[i]))
+            interface->driver = now.fd[i];
+    interface->ours = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+}
+
+void dpdk_interface_close(struct dpdk_interface *interface)
+{
+    if (interface->driver >= 0 && is_socket_of(interface->driver, interface->family))
+        close(interface->driver);
+    if (interface->ours >= 0)
+        close(interface->ours);
+    interface->ours = interface->driver = -1;
+}
+
+void dpdk_interface_hear(struct dpdk_interface *interface, const struct mac *list, int count)
+{
+    for (int i = 0; i < count && interface->ours >= 0; i++) {
+        struct packet_mreq group = { .mr_ifindex = (int)interface->index,
+                                     .mr_type = PACKET_MR_MULTICAST,
+                                     .mr_alen = sizeof(list[i]) };
+        memcpy(group.mr_address, &list[i], sizeof(list[i]));
+        (void)setsockopt(interface->ours, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &group, sizeof(group));
+    }
+}
+
+/* A packet socket whose interface was down once says so to whoever sleeps on it, until it has been
+ * asked what was wrong. */
+static void ask(struct dpdk_interface *interface)
+{
+    struct ifreq request = { 0 };
+    int error;
+    socklen_t bytes = sizeof(error);
+    interface->gone = if_indextoname(interface->index, request.ifr_name) == NULL;
+    interface->up = !interface->gone && ioctl(interface->ours, SIOCGIFFLAGS, &request) == 0 &&
+                    (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
+    if (interface->driver >= 0)
+        (void)getsockopt(interface->driver, SOL_SOCKET, SO_ERROR, &error, &bytes);
+}
+
+bool dpdk_interface_look(struct dpdk_interface *interface)
+{
+    if (!interface->gone && interface->looks++ % ASK_LOOKS == 0)
+        ask(interface);
+    return interface->up;
+}
