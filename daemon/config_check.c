@@ -87,6 +87,25 @@ static bool node_address(struct config_parser *p, const struct config_node *said
     return true;
 }
 
+/* Six bytes, in hexadecimal. */
+static bool is_mac(const char *text)
+{
+    unsigned byte[6];
+    char end;
+    return sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3],
+                  &byte[4], &byte[5], &end) == 6 &&
+           strlen(text) + 1 == TRANSPORT_MAC_BYTES;
+}
+
+static void check_mac(struct config_parser *p, const struct config_node *said,
+                      struct transport_node *node)
+{
+    strcpy(node->mac, said->mac);
+    if (said->mac[0] && !is_mac(said->mac))
+        config_error(p, said->line, 1, "mac: '%s' is no MAC address; write 02:00:00:00:00:07",
+                     said->mac);
+}
+
 static void check_twice(struct config_parser *p, int index)
 {
     const struct transport_node *nodes = p->said.nodes;
@@ -116,6 +135,7 @@ static void check_nodes(struct config_parser *p)
         const struct config_node *said = &p->nodes[i];
         struct transport_node *node = &c->nodes[i];
         node->node_id = said->node_id;
+        check_mac(p, said, node);
         node->port = said->port && !c->multicast[0] ? said->port : c->port;
         if (said->port && said->port != c->port && c->multicast[0])
             config_error(p, said->line, 1, "with multicast all nodes use transport.port (%u)",

@@ -64,6 +64,7 @@ const struct config_key config_keys[] = {
     { SECTION_NODE, "ring0_addr", KEY_TEXT, NODE(address), RANGE(1, CONFIG_HOST_BYTES) },
     { SECTION_NODE, "nodeid", KEY_U32, NODE(node_id), RANGE(1, UINT32_MAX - 1) },
     { SECTION_NODE, "port", KEY_U16, NODE(port), RANGE(1, 65535) },
+    { SECTION_NODE, "mac", KEY_TEXT, NODE(mac), RANGE(1, TRANSPORT_MAC_BYTES) },
     { SECTION_NODE, "name" , KEY_TEXT, HERE(node_name), RANGE(1, CONFIG_HOST_BYTES) },
     IGNORED(SECTION_NODE, "ring1_addr"), IGNORED(SECTION_NODE, "ring2_addr"), IGNORED(SECTION_NODE, "ring3_addr"),
     IGNORED(SECTION_NODE, "ring4_addr"), IGNORED(SECTION_NODE, "ring5_addr"), IGNORED(SECTION_NODE, "ring6_addr"),

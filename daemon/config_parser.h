@@ -69,6 +69,7 @@ struct config_node { /* a node { } section as it was written */
     char address[CONFIG_HOST_BYTES];
     uint32_t node_id; /* 0: not said */
     uint16_t port;    /* 0: not said */
+    char mac[TRANSPORT_MAC_BYTES];
     int line;
 };
 

@@ -24,12 +24,14 @@
 #include "synchrotron/types.h"
 #include "zcb.h"
 
-enum { TRANSPORT_ADDRESS_BYTES = 64, TRANSPORT_BURST = 32 };
+enum { TRANSPORT_ADDRESS_BYTES = 64, TRANSPORT_MAC_BYTES = 18, TRANSPORT_BURST = 32 };
 
 struct transport_node {
     uint32_t node_id;
     char address[TRANSPORT_ADDRESS_BYTES]; /* numeric, IPv4 or IPv6; scope by %interface */
     uint16_t port;
+    char mac[TRANSPORT_MAC_BYTES]; /* "02:00:00:00:00:07", or "": learnt; for backends that need it
+                                    */
 };
 
 struct transport_config {

@@ -361,6 +361,22 @@ Test(config, a_port_for_dpdk_that_is_not_chosen_is_a_warning)
     cr_assert(said("transport { name: dpdk }"));
 }
 
+Test(config, a_node_may_have_a_fixed_mac)
+{
+    static const char *const wrong[] = { "02:00:00:00:00", "02:00:00:00:00:0g", "2:0:0:0:0:7",
+                                         "02-00-00-00-00-07", "x" };
+    char text[512];
+    for (size_t i = 0; i <= ARRAY_COUNT(wrong); i++) {
+        bool right = i == ARRAY_COUNT(wrong);
+        snprintf(text, sizeof(text),
+                 TOTEM "nodelist {\nnode {\nnodeid: 1\nring0_addr: 10.0.0.2\nmac: %s\n}\n}\n",
+                 right ? "02:00:5e:00:00:07" : wrong[i]);
+        cr_assert(eq(int, parse(text) == 0, right), "%s", text);
+        cr_assert(right || said("no MAC address"));
+    }
+    cr_assert(eq(str, config.nodes[0].mac, "02:00:5e:00:00:07"));
+}
+
 Test(config, dpdk_tells_nodes_by_their_addresses)
 {
     static const char same[] = "totem {\nversion: 2\nnodeid: 1\n}\n"

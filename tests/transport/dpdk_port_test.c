@@ -96,3 +96,26 @@ Test(port, junk_in_front_of_a_frame_is_not_silence)
     zcb_drop(frame, ZCB_HELD_OUT);
     cluster_close(&c);
 }
+
+/* A party with another MAC than the list says is not heard to have moved, and not reached. */
+Test(port, a_fixed_mac_is_neither_learnt_nor_changed)
+{
+    struct transport_counter counter[TRANSPORT_COUNTERS_MAX];
+    uint64_t refused = 0;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    party_close(&c, 1);
+    snprintf(c.nodes[0].mac, sizeof(c.nodes[0].mac), "02:00:00:00:00:07");
+    party_open(&c, 1);
+    unreachable_wait(1, 0); /* it need not ask */
+    for (uint32_t k = 0; k < 5; k++)
+        send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, k, 60, 0, 0));
+    cr_assert_eq(drain(&c, 0, 1), 0);
+    int count = c.party[1].tp->ops->counters(c.party[1].tp, counter);
+    for (int i = 0; i < count; i++)
+        if (strcmp(counter[i].name, "mac_refused") == 0)
+            refused = counter[i].value;
+    cr_assert_gt(refused, 0, "the true one was heard, and not believed");
+    struct zcb *frame;
+    cr_assert_eq(transport_rx_burst(c.party[0].tp, &frame, 1), 0, "they went to nobody");
+    cluster_close(&c);
+}

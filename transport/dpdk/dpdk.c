@@ -24,6 +24,14 @@ static int read_address(struct ip_address *ip, const char *text, bool v6)
     return 0;
 }
 
+/* The configuration checked it. */
+static bool read_mac(struct mac *mac, const char *text)
+{
+    uint8_t *b = mac->byte;
+    return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &b[0], &b[1], &b[2], &b[3], &b[4],
+                  &b[5]) == 6;
+}
+
 static int add_node(struct dpdk *d, const struct transport_node *node, char *why, size_t why_bytes)
 {
     struct ip_address ip;
@@ -37,6 +45,9 @@ static int add_node(struct dpdk *d, const struct transport_node *node, char *why
                              "dpdk: node %u: another node has %s too: a port tells nodes by their "
                              "IP addresses",
                              node->node_id, node->address);
+    struct mac mac;
+    if (node->mac[0] && read_mac(&mac, node->mac))
+        peer_map_static(&d->peers, (uint8_t)index, &mac);
     d->node_id[index] = node->node_id;
     d->node_count = index + 1;
     return 0;
@@ -115,8 +126,7 @@ static int init_templates(struct dpdk *d, const struct transport_config *config,
                           size_t why_bytes)
 {
     const struct transport_dpdk *words = config->backend;
-    struct packet_route route = { .mac = { { 2 } }, /* until it is known */
-                                  .hops = DEFAULT_HOPS,
+    struct packet_route route = { .hops = DEFAULT_HOPS,
                                   .dscp = words->dscp,
                                   .priority = words->vlan_priority };
     int failed = 0;
@@ -124,6 +134,8 @@ static int init_templates(struct dpdk *d, const struct transport_config *config,
         uint8_t peer = d->all.peer[i];
         route.ip = d->peers.item[peer].ip;
         route.port = d->peers.item[peer].port;
+        const struct mac *fixed = peer_map_mac(&d->peers, peer);
+        route.mac = fixed ? *fixed : (struct mac){ { 2 } }; /* until it is known */
         failed = packet_template_init(&d->to[peer], &d->local, &route);
     }
     route.ip = d->local.group;
@@ -321,10 +333,19 @@ static const struct transport_stats *dpdk_stats(const struct transport *tp)
 static int dpdk_counters(const struct transport *tp, struct transport_counter *list)
 {
     const struct dpdk *d = (const void *)tp;
-    uint64_t dropped = 0;
+    uint64_t dropped = 0, missed = 0, unbuffered = 0, errors = 0;
     int count = 0;
-    for (int i = 0; i < d->port_count; i++)
+    for (int i = 0; i < d->port_count; i++) {
+        struct rte_eth_stats stats = { 0 };
+        (void)rte_eth_stats_get(d->port[i].id, &stats);
         dropped += d->port[i].dropped;
+        missed += stats.imissed;
+        unbuffered += stats.rx_nombuf;
+        errors += stats.ierrors + stats.oerrors;
+    }
+    list[count++] = (struct transport_counter){ "port_rx_missed", missed };
+    list[count++] = (struct transport_counter){ "port_rx_nombuf", unbuffered };
+    list[count++] = (struct transport_counter){ "port_errors", errors };
     list[count++] = (struct transport_counter){ "copied_tx_linear", d->copied.tx_linear };
     list[count++] = (struct transport_counter){ "copied_tx_summed", d->copied.tx_summed };
     list[count++] = (struct transport_counter){ "copied_rx_driver", d->copied.rx_driver };
@@ -335,7 +356,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(6 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(9 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
 
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",
