@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "cluster.h"
+#include "dpdk/burst.h"
 
 static struct cluster c;
 
@@ -118,4 +120,19 @@ Test(port, a_fixed_mac_is_neither_learnt_nor_changed)
     struct zcb *frame;
     cr_assert_eq(transport_rx_burst(c.party[0].tp, &frame, 1), 0, "they went to nobody");
     cluster_close(&c);
+}
+
+Test(port, a_driver_that_waits_inside_a_burst_does_not)
+{
+    int pipes[2];
+    cr_assert_eq(pipe(pipes), 0);
+    struct pollfd never = { .fd = pipes[0], .events = POLLIN };
+    dpdk_in_burst = true;
+    cr_assert_eq(poll(&never, 1, -1), 0); /* else this is where the test ends, by its time limit */
+    dpdk_in_burst = false;
+    uint64_t begin_ns = clock_ns();
+    cr_assert_eq(poll(&never, 1, 20), 0);
+    cr_assert_geq(clock_ns() - begin_ns, 19 * NS_PER_MS, "others wait as they like");
+    close(pipes[0]);
+    close(pipes[1]);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port.h"
+#include "burst.h"
 #include "eal.h"
 #include "inbox.h"
 #include "memif.h"
@@ -296,15 +297,28 @@ bool dpdk_port_look(struct dpdk_port *port)
     return port->up;
 }
 
+/* Around each call of a driver's burst. */
+static void burst_begin(const struct dpdk_port *port)
+{
+    if (port->kind == DPDK_MEMIF)
+        memif_burst_begin();
+    dpdk_in_burst = true;
+}
+
+static void burst_end(const struct dpdk_port *port)
+{
+    dpdk_in_burst = false;
+    if (port->kind == DPDK_MEMIF)
+        memif_burst_end();
+}
+
 uint16_t dpdk_port_rx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count)
 {
     if (!port->started)
         return 0;
-    if (port->kind != DPDK_MEMIF)
-        return rte_eth_rx_burst(port->id, 0, mbufs, count);
-    memif_burst_begin();
+    burst_begin(port);
     uint16_t got = rte_eth_rx_burst(port->id, 0, mbufs, count);
-    memif_burst_end();
+    burst_end(port);
     return got;
 }
 
@@ -312,11 +326,9 @@ static uint16_t tx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t cou
 {
     if (!port->started)
         return 0;
-    if (port->kind != DPDK_MEMIF)
-        return rte_eth_tx_burst(port->id, 0, mbufs, count);
-    memif_burst_begin();
+    burst_begin(port);
     uint16_t sent = rte_eth_tx_burst(port->id, 0, mbufs, count);
-    memif_burst_end();
+    burst_end(port);
     return sent;
 }
 
