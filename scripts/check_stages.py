@@ -343,14 +343,9 @@ def stage_dpdk(tally, temporary):
         else:
             tally.skip("tests/system on DPDK", why)
         return
-    in_parallel(tally, DPDK_PORTS, lambda port: dpdk_port(port, path, temporary))
-
-
-def dpdk_port(port, path, temporary):
-    tally = Tally()
-    env = {"SYNCHROTRON_TEST_PORT": port, **SHORT}
-    pytest(path, tally, temporary, env, marked="dpdk", prefix=f"{port}: ")
-    return tally
+    for port in DPDK_PORTS:  # one after the other: a cluster under load fills two processors by itself
+        env = {"SYNCHROTRON_TEST_PORT": port, **SHORT}
+        pytest(path, tally, temporary, env, marked="dpdk", prefix=f"{port}: ")
 
 
 def pytest(path, tally, temporary, env=None, which="test_*.py", room="system", marked=None, prefix=""):
