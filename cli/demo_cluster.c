@@ -314,7 +314,8 @@ void demo_cluster_kill_daemon(struct demo_cluster *cluster, int node)
     kill_process(&cluster->daemon[node]);
 }
 
-/* What a process wrote last: the end of its file, whole lines, as one text. */
+/* What a process wrote last: the end of its file, in whole lines unless the last one is longer than
+ * that, as one text. */
 static void last_words(const struct demo_cluster *cluster, int node, const char *name, char *words,
                        size_t room)
 {
@@ -324,16 +325,17 @@ static void last_words(const struct demo_cluster *cluster, int node, const char 
     FILE *file = fopen(path, "re");
     if (!file)
         return;
-    if (fseek(file, -(long)(room - 1), SEEK_END) == 0)
-        while (!feof(file) && fgetc(file) != '\n')
-            ;
-    else
+    bool cut = fseek(file, -(long)(room - 1), SEEK_END) == 0;
+    if (!cut)
         rewind(file);
     size_t bytes = fread(words, 1, room - 1, file);
+    fclose(file);
     while (bytes > 0 && words[bytes - 1] == '\n')
         bytes--;
     words[bytes] = 0;
-    fclose(file);
+    char *second = cut ? strchr(words, '\n') : NULL;
+    if (second)
+        memmove(words, second + 1, strlen(second));
 }
 
 /* Has a process ended that was to go on? */

@@ -20,7 +20,7 @@
 
 #include "demo_board.h"
 
-enum { DEMO_PATH_BYTES = 256, DEMO_WHY_BYTES = 512 };
+enum { DEMO_PATH_BYTES = 256, DEMO_WHY_BYTES = 1024 };
 
 struct demo_cluster {
     int nodes;
