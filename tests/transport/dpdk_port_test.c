@@ -136,3 +136,29 @@ Test(port, a_driver_that_waits_inside_a_burst_does_not)
     close(pipes[0]);
     close(pipes[1]);
 }
+
+/* As the driver does it: so is the name of the next port's group taken. */
+static int take_group(const char *interface)
+{
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    int index = (int)if_nametoindex(interface), other = (int)if_nametoindex("lo");
+    struct sockaddr_ll to = { .sll_family = AF_PACKET,
+                              .sll_protocol = 0x0300, /* all of them */
+                              .sll_ifindex = other };
+    uint32_t fanout = ((uint32_t)getpid() ^ (uint32_t)index) & 0xffff;
+    cr_assert_eq(bind(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    cr_assert_eq(setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof(fanout)), 0);
+    return fd;
+}
+
+Test(port, several_daemons_of_one_namespace_have_groups_of_their_own)
+{
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    party_close(&c, 1);
+    int fd = take_group("p1");
+    party_open(&c, 1);
+    reachable_wait(&c);
+    exchange();
+    close(fd);
+    cluster_close(&c);
+}

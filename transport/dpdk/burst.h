@@ -9,11 +9,18 @@
  * woken; the poll core has timers to keep. While this thread is in a burst poll() looks and does
  * not wait: the linker puts our function in front of theirs (--wrap=poll).
  *
- * Thread:     poll core
+ * Thread:     each its own; bursts are the poll core's, the shift is the control thread's
  */
 
 #include <stdbool.h>
 
 extern _Thread_local bool dpdk_in_burst;
+
+/*
+ * af_packet names its fan-out group by the process id and the interface's index, and two processes
+ * of one network namespace may well come to the same name: the second is refused. What getpid()
+ * says to this thread is shifted by so much while it tries again (--wrap=getpid).
+ */
+extern _Thread_local int dpdk_pid_shift;
 
 #endif

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 enum {
+    FANOUT_TRIES = 16,
+    FANOUT_STEP = 257,
     XDP_TRIES = 20,
     XDP_WAIT_US = 100 * 1000,
     STUCK_LOOKS = 5,
@@ -35,11 +37,27 @@ static const char *const make_mend[] = {
     [DPDK_VDEV] = "see the driver's arguments in DPDK's guide",
 };
 
+/* Another process of this namespace has its fan-out group by our name: by another one, then. */
+static int make_vdev(const struct dpdk_port_config *config)
+{
+    char said[DPDK_SAID_BYTES];
+    int failed;
+    do {
+        dpdk_eal_forget();
+        failed = rte_vdev_init(config->name, config->arguments);
+        dpdk_eal_said(said);
+        dpdk_pid_shift += FANOUT_STEP;
+    } while (failed && strstr(said, "PACKET_FANOUT") &&
+             dpdk_pid_shift < FANOUT_TRIES * FANOUT_STEP);
+    dpdk_pid_shift = 0;
+    return failed;
+}
+
 static int make_device(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
                        size_t why_bytes)
 {
     dpdk_eal_forget();
-    int failed = config->kind == DPDK_PCI ? 0 : rte_vdev_init(config->name, config->arguments);
+    int failed = config->kind == DPDK_PCI ? 0 : make_vdev(config);
     if (failed)
         return refused(config, failed, "no such port can be made", make_mend[config->kind], why,
                        why_bytes);
