@@ -30,7 +30,6 @@ enum {
     DPDK_TX_HEADS_BYTES = 20 << 20,            /* fewer, if packets in one piece are large */
     DPDK_TX_HEADS_CARD = 2 * DPDK_DESCRIPTORS, /* one keeps what it was given for a while */
     DPDK_TX_SEGMENTS = 4096,
-    DPDK_HEAD_ROOM_BYTES = PACKET_HEAD_ROOM + ZCB_HEAD_BYTES_MAX,
 };
 
 /* Payload bytes that were copied, by reason. */

@@ -2,7 +2,6 @@
 #include "dpdk.h"
 #include "link.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Where one frame goes. */
