@@ -62,6 +62,8 @@ class Tree:
             folders[:] = [name for name in folders
                           if not name.startswith((".", "build", "__pycache__"))]
             for name in names:
+                if name == ".git":  # a linked work tree's
+                    continue
                 self._read(os.path.relpath(os.path.join(folder, name), root))
 
     def _read(self, path):

@@ -21,6 +21,7 @@ SOUND = {
     "client/cpg.c": SPDX + '#include "zcb.h"\n',
     "tests/zcb/pool_test.c": SPDX + '#include "pool.h"\n#include <criterion/criterion.h>\n',
     "scripts/setup": "#!/bin/sh\n# SPDX-License-Identifier: BSD-3-Clause\n",
+    ".git": "gitdir: /ho" "me/somebody/clone/.git/worktrees/tree\n",  # of a linked work tree
 }
 BREACHES = (  # rule, file, what is in it
     (rules.includes_point_down, "zcb/up.c", '#include "ring.h"\n'),
