@@ -139,12 +139,28 @@ class Wire(Network):
         return {"transport": {"name": "dpdk"}, "dpdk": {"port": f"{PORT}:eth0"}}
 
 
-class Loopback:
+class OneNamespace:
+    """The nodes are where this process is."""
+
+    def __init__(self, count):
+        self.names = {i: None for i in range(1, count + 1)}
+
+    def prefix(self, i):
+        del i
+        return []
+
+    service_prefix = prefix
+
+    def close(self):
+        pass
+
+
+class Loopback(OneNamespace):
     """All nodes on addresses of this host's loopback, on a port of this run's own. With one address for
     all (IPv6 has no more) each node has a port of its own."""
 
     def __init__(self, count):
-        self.names = {i: None for i in range(1, count + 1)}
+        super().__init__(count)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -152,37 +168,22 @@ class Loopback:
     def address(self, i, family=4):
         return f"127.0.0.{i}" if family == 4 else "::1"
 
-    def prefix(self, i):
-        del i
-        return []
-
-    service_prefix = prefix
-
     def keys(self, i):
         del i
         return {"transport": {"port": self.port}}
 
-    def close(self):
-        pass
 
-
-class Memory:
+class Memory(OneNamespace):
     """For DPDK's memif: each two services share memory, by sockets in one folder."""
 
     cuts = False
 
     def __init__(self, count, folder):
-        self.names = {i: None for i in range(1, count + 1)}
+        super().__init__(count)
         self.folder = folder
 
     def address(self, i, family=4):
         return f"10.88.0.{i}" if family == 4 else f"fd88::{i}"
-
-    def prefix(self, i):
-        del i
-        return []
-
-    service_prefix = prefix
 
     def keys(self, i):
         del i
@@ -192,9 +193,6 @@ class Memory:
         pytest.skip("memif is memory: there is nothing to cut")
 
     heal = split = narrow = cut
-
-    def close(self):
-        pass
 
 
 class Cards(Memory):
