@@ -3,6 +3,7 @@
 
 #include "admin.h"
 #include "capture_file.h"
+#include "stop_signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,19 +87,6 @@ static void run(struct capture *c)
     uint64_t until = atomic_load_explicit(&c->reader.head->written, memory_order_acquire);
     while (c->file.pcapng.error == 0 && take(c, BURST, until) > 0)
         continue;
-}
-
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* it is an error of the file, and known there */
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    return fd >= 0 ? fd : -errno;
 }
 
 /* The tape of this daemon. -errno; -EBUSY: *other has it. */
@@ -189,7 +176,8 @@ static int capture(const struct wishes *wishes)
     static struct capture c; /* large */
     uint32_t other = 0;
     int status = EXIT_FAILED;
-    c.signals = open_signals();
+    signal(SIGPIPE, SIG_IGN); /* it is an error of the file, and known there */
+    c.signals = stop_signals_open();
     int error = c.signals < 0 ? c.signals : open_tape(&c, wishes, &other);
     FILE *out = error ? NULL : open_file(wishes->file);
     if (error)

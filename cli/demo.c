@@ -5,6 +5,7 @@
 #include "demo_cluster.h"
 #include "demo_network.h"
 #include "demo_report.h"
+#include "stop_signals.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -363,18 +364,6 @@ static int parse(struct demo_options *options, int argc, char **argv)
     return error;
 }
 
-/* From here on they are read where the story waits, and nowhere else. */
-static int block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
 static void explain(const struct demo *d, int error)
 {
     fprintf(stderr, "synchrotron demo: %s\n", d->cluster.why);
@@ -390,7 +379,7 @@ static int run(struct demo *d)
     d->report.options = &d->options;
     d->report.out = d->options.json ? NULL : stdout;
     d->next_rates_ns = NS_NEVER;
-    d->signal_fd = block_signals();
+    d->signal_fd = stop_signals_open(); /* read where the story waits, and nowhere else */
     int error = tell(d);
     if (error == 0)
         demo_report_end(&d->report, &d->outcome);
