@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * core.c - the poll core's making, its thread, and when that sleeps.
+ * core.c - the poll core's making, and its thread.
  */
 #include "core_inner.h"
 
@@ -11,8 +11,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -20,21 +18,7 @@ enum {
     IPV6_BYTES = 48,
     FRAME_ALIGN = 8,
     WAITING_LEAST = 64 * 1024,
-    DOORBELL_COMMAND = UINT16_MAX, /* epoll data: above all slots */
-    DOORBELL_TRANSPORT,
-    SLEEP_EVENTS = 64,
-    /* A client that takes events without giving leases back rings no bell. */
-    SLEEP_OWED_NS = 2 * NS_PER_MS,
-    SLEEP_BLIND_NS = NS_PER_MS, /* a transport without a descriptor */
-    SLEEP_BUSY_NS = 100 * NS_PER_US,
 };
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static int fail(char *why, size_t why_bytes, const char *what, int error)
 {
@@ -138,7 +122,7 @@ static int create_ring(struct core *core, const struct core_config *config, char
     core->private_bytes += bytes;
     const char *field = "";
     int error = ring_init(&core->ring, core->ring_memory, &rc,
-                          config->start_ns ? config->start_ns : clock_ns(), &field);
+                          config->start_ns ? config->start_ns : core_clock_ns(), &field);
     if (error)
         snprintf(why, why_bytes, "poll core: the ring does not accept its %s", field);
     int failed =
@@ -183,9 +167,9 @@ static int create_queues(struct core *core)
     if (error == 0)
         error = spsc_pair_create(&core->events, sizeof(struct core_event), CORE_EVENTS);
     if (error == 0)
-        error = watch_fd(core, core->command_fd, DOORBELL_COMMAND);
+        error = watch_fd(core, core->command_fd, CORE_BELL_COMMAND);
     if (error == 0 && core->caps.sleep_fd >= 0)
-        error = watch_fd(core, core->caps.sleep_fd, DOORBELL_TRANSPORT);
+        error = watch_fd(core, core->caps.sleep_fd, CORE_BELL_TRANSPORT);
     return error;
 }
 
@@ -304,73 +288,6 @@ static void ring_bell(struct core *core)
     core->events_new = false;
 }
 
-bool core_owed(const struct core *core)
-{
-    for (uint32_t i = 0; i < core->clients.count; i++) {
-        const struct outlet *o = &core->clients.list[i]->outlet;
-        if (o->waiting_count > 0 || o->leases_out > CHAN_LEASE_COUNT / 2)
-            return true;
-    }
-    return core->stats.backlog_events > 0 || core->blocked || core->pressure_ns != 0;
-}
-
-static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
-{
-    uint64_t until = ring_deadline_ns(core->ring);
-    if (core->stopping)
-        until = min_u64(until, core->stop_deadline_ns);
-    if (core_owed(core))
-        until = min_u64(until, now_ns + SLEEP_OWED_NS);
-    if (core->transport->busy)
-        until = min_u64(until, now_ns + SLEEP_BUSY_NS);
-    if (core->caps.sleep_fd < 0)
-        until = min_u64(until, now_ns + SLEEP_BLIND_NS);
-    if (until == NS_NEVER)
-        return NS_PER_S;
-    return until > now_ns ? until - now_ns : 0;
-}
-
-static void drain_doorbell(struct core *core, const struct epoll_event *event)
-{
-    uint8_t bytes[256];
-    const struct client *c = clients_find(&core->clients, (uint32_t)event->data.u64);
-    if (!c)
-        return;
-    int fd = c->setup.wake_socket;
-    bool over = event->events & (EPOLLHUP | EPOLLERR);
-    if (!over) /* what is left rings again */
-        over = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 0;
-    if (over) /* it would ring for ever */
-        (void)epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
-static void drain_doorbells(struct core *core, const struct epoll_event *events, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.u64 == DOORBELL_COMMAND)
-            (void)!read(core->command_fd, &(uint64_t){ 0 }, sizeof(uint64_t));
-        else if (events[i].data.u64 < DOORBELL_COMMAND)
-            drain_doorbell(core, &events[i]);
-    }
-}
-
-void core_sleep(struct core *core)
-{
-    struct epoll_event events[SLEEP_EVENTS];
-    atomic_store_explicit(&core->words->asleep, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever pushes, then looks at asleep */
-    if (!clients_have_work(&core->clients) && spsc_waiting(&core->commands.consumer) == 0) {
-        uint64_t ns = sleep_ns(core, clock_ns());
-        struct timespec timeout = { .tv_sec = (time_t)(ns / NS_PER_S),
-                                    .tv_nsec = (long)(ns % NS_PER_S) };
-        core->stats.sleeps++;
-        int count = epoll_pwait2(core->epoll_fd, events, SLEEP_EVENTS, &timeout, NULL);
-        if (count > 0)
-            drain_doorbells(core, events, count);
-    }
-    atomic_store_explicit(&core->words->asleep, 0, memory_order_relaxed);
-}
-
 static void pin(const struct core *core)
 {
     cpu_set_t set;
@@ -386,9 +303,9 @@ static void *run(void *context)
     struct core *core = context;
     uint64_t yield_ns = core->config->poll_yield_us * NS_PER_US;
     pin(core);
-    core->work_ns = clock_ns();
+    core->work_ns = core_clock_ns();
     while (!core->stopped) {
-        uint64_t now_ns = clock_ns();
+        uint64_t now_ns = core_clock_ns();
         bool worked = core_turn(core, now_ns);
         ring_bell(core);
         if (worked)

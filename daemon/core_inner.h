@@ -27,7 +27,9 @@ enum {
     CORE_TX_ARENA = UINT32_MAX - 1,
     CORE_MORE_MAX = 16, /* calls of the ring in one turn for one burst */
     CORE_RX_RESERVE_MAX = 2048,
-    CORE_STALE_BURSTS = 4096, /* what a socket can hold */
+    CORE_STALE_BURSTS = 4096,       /* what a socket can hold */
+    CORE_BELL_COMMAND = UINT16_MAX, /* epoll data: above all slots */
+    CORE_BELL_TRANSPORT,
 };
 
 struct late_event { /* I3 */
@@ -77,7 +79,9 @@ struct core {
 /* One turn; true when anything was done. */
 bool core_turn(struct core *core, uint64_t now_ns);
 
-/* Sleep until something happens, or somebody has something for us already. */
+uint64_t core_clock_ns(void);
+
+/* core_sleep.c: sleep until something happens, or somebody has something for us already. */
 void core_sleep(struct core *core);
 
 /* What the last call into the ring gave: I1. */
