@@ -308,15 +308,18 @@ static void *run(void *context)
         uint64_t now_ns = core_clock_ns();
         bool worked = core_turn(core, now_ns);
         ring_bell(core);
-        if (worked)
+        if (worked) {
             core->work_ns = now_ns;
-        else if (core->spin)
+            core_awake(core);
+        } else if (core->spin) {
             continue;
-        else if (now_ns - core->work_ns < yield_ns)
+        } else if (now_ns - core->work_ns < yield_ns) {
             sched_yield();
-        else
-            core_sleep(core);
+        } else {
+            core_rest(core);
+        }
     }
+    core_awake(core);
     return NULL;
 }
 

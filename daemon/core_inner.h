@@ -72,6 +72,7 @@ struct core {
     int command_fd, event_fd, epoll_fd;
     /* the thread */
     bool spin, started;
+    enum transport_rest rest; /* what the transport said last; TRANSPORT_LOOK: it is armed */
     pthread_t thread;
     uint64_t work_ns, private_bytes;
 };
@@ -83,6 +84,10 @@ uint64_t core_clock_ns(void);
 
 /* core_sleep.c: sleep until something happens, or somebody has something for us already. */
 void core_sleep(struct core *core);
+/* Nothing to do for a while: sleep, or have the transport told first that we will, and turn once
+ * more. */
+void core_rest(struct core *core);
+void core_awake(struct core *core);
 
 /* What the last call into the ring gave: I1. */
 void core_drain(struct core *core);

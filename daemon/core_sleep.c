@@ -14,7 +14,7 @@ enum {
     SLEEP_EVENTS = 64,
     /* A client that takes events without giving leases back rings no bell. */
     SLEEP_OWED_NS = 2 * NS_PER_MS,
-    SLEEP_BLIND_NS = NS_PER_MS, /* a transport without a descriptor */
+    SLEEP_NAP_NS = NS_PER_MS, /* a transport that does not wake */
     SLEEP_BUSY_NS = 100 * NS_PER_US,
 };
 
@@ -44,8 +44,8 @@ static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
         until = min_u64(until, now_ns + SLEEP_OWED_NS);
     if (core->transport->busy)
         until = min_u64(until, now_ns + SLEEP_BUSY_NS);
-    if (core->caps.sleep_fd < 0)
-        until = min_u64(until, now_ns + SLEEP_BLIND_NS);
+    if (core->rest == TRANSPORT_NAP)
+        until = min_u64(until, now_ns + SLEEP_NAP_NS);
     if (until == NS_NEVER)
         return NS_PER_S;
     return until > now_ns ? until - now_ns : 0;
@@ -90,4 +90,22 @@ void core_sleep(struct core *core)
             drain_doorbells(core, events, count);
     }
     atomic_store_explicit(&core->words->asleep, 0, memory_order_relaxed);
+}
+
+void core_awake(struct core *core)
+{
+    if (core->rest == TRANSPORT_LOOK)
+        core->transport->ops->disarm(core->transport);
+    core->rest = TRANSPORT_SLEEP;
+}
+
+void core_rest(struct core *core)
+{
+    if (core->rest != TRANSPORT_LOOK) {
+        core->rest = core->transport->ops->arm(core->transport);
+        if (core->rest == TRANSPORT_LOOK)
+            return;
+    }
+    core_sleep(core);
+    core_awake(core);
 }

@@ -34,6 +34,23 @@ int transport_no_counters(const struct transport *tp, struct transport_counter *
     return 0;
 }
 
+enum transport_rest transport_sleep(struct transport *tp)
+{
+    (void)tp;
+    return TRANSPORT_SLEEP;
+}
+
+enum transport_rest transport_nap(struct transport *tp)
+{
+    (void)tp;
+    return TRANSPORT_NAP;
+}
+
+void transport_no_disarm(struct transport *tp)
+{
+    (void)tp;
+}
+
 int transport_why(char *why, size_t why_bytes, int error, const char *format, ...)
 {
     va_list values;

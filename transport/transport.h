@@ -51,10 +51,10 @@ struct transport_config {
 struct transport_caps {
     uint32_t frame_bytes_max; /* what it takes, at most what was asked */
     uint32_t burst_max;
-    bool multicast;    /* one transmission reaches all */
-    bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
-    /* Readable while frames wait, once rx_burst() gave fewer than were asked for; -1: poll only. */
-    int sleep_fd;
+    bool multicast;       /* one transmission reaches all */
+    bool copies_on_tx;    /* tx_burst has copied when it returns: tx_reap never has anything */
+    int sleep_fd;         /* who sleeps waits for it to be readable, as arm() says; -1: poll only */
+    const char *woken_by; /* a literal, for people: "socket", "interrupt", "clock" */
     uint64_t socket_bytes;        /* receive buffer the kernel granted; 0: the backend has none */
     uint64_t socket_bytes_wanted; /* and what was asked for, by the configuration or the backend */
 };
@@ -80,6 +80,15 @@ struct transport_counter {
 
 enum { TRANSPORT_COUNTERS_MAX = 64 };
 
+/* How to sleep until there are frames. */
+enum transport_rest {
+    TRANSPORT_SLEEP, /* on sleep_fd: readable while frames wait, once rx_burst() gave fewer than
+                        were asked for */
+    TRANSPORT_LOOK,  /* on sleep_fd: readable when a frame comes from now on. One may have come
+                        already, so look once more; and disarm() afterwards, slept or not */
+    TRANSPORT_NAP,   /* nothing would wake: look again soon */
+};
+
 struct transport;
 
 struct transport_ops {
@@ -103,6 +112,8 @@ struct transport_ops {
     /* Whom ZCB_TO_RING means from now on; ourselves may be in the list. Before the first call: all.
      */
     void (*members)(struct transport *tp, const uint32_t *nodes, int count);
+    enum transport_rest (*arm)(struct transport *tp);
+    void (*disarm)(struct transport *tp); /* after TRANSPORT_LOOK */
     /* Drop references of completed sends. Returns how many. */
     int (*tx_reap)(struct transport *tp);
     const struct transport_stats *(*stats)(const struct transport *tp);
@@ -123,6 +134,9 @@ extern const struct transport_ops transport_udp, transport_dpdk;
 /* For backends that have nothing to say there. */
 int transport_no_check(const struct transport_config *config, char *why, size_t why_bytes);
 int transport_no_counters(const struct transport *tp, struct transport_counter *list);
+enum transport_rest transport_sleep(struct transport *tp);
+enum transport_rest transport_nap(struct transport *tp);
+void transport_no_disarm(struct transport *tp);
 
 /* By the name of the configuration: "udp". NULL: no such backend is built in. */
 const struct transport_ops *transport_find(const char *name);

@@ -23,7 +23,7 @@ static struct core *core;
 static struct core_event answer;
 static bool formed;
 
-static void create(bool spins)
+static void create_on(const struct transport_ops *transport, bool spins)
 {
     char why[256];
     config = (struct config){
@@ -48,7 +48,7 @@ static void create(bool spins)
     cr_assert(
         zero(int, zcb_arena_create(&rx, "rx", RX_BYTES, 1, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR)));
     struct core_config cc = { .config = &config,
-                              .transport = &transport_udp,
+                              .transport = transport,
                               .rx_arena = &rx,
                               .words = &words,
                               .clients_max = 4,
@@ -56,6 +56,11 @@ static void create(bool spins)
     int error = core_create(&core, &cc, why, sizeof(why));
     cr_assert(zero(int, error), "%s", why);
     cr_assert(zero(int, core_start(core)));
+}
+
+static void create(bool spins)
+{
+    create_on(&transport_udp, spins);
 }
 
 static void handle(const struct core_event *event)
@@ -218,6 +223,61 @@ Test(thread, an_idle_core_sleeps)
         cr_assert(wait_event());
     check_rest();
     stop();
+}
+
+/* UDP that has to be told: what the core did, call by call. */
+static atomic_int looks, rests, blind_rests; /* looks: since it was armed */
+
+static struct transport_ops told;
+
+static int told_open(struct transport **out, const struct transport_config *transport, char *why,
+                     size_t why_bytes)
+{
+    int error = transport_udp.open(out, transport, why, why_bytes);
+    if (error == 0)
+        (*out)->ops = &told;
+    return error;
+}
+
+static int counted_rx_burst(struct transport *tp, struct zcb **frames, int count)
+{
+    atomic_fetch_add(&looks, 1);
+    return transport_udp.rx_burst(tp, frames, count);
+}
+
+static enum transport_rest counted_arm(struct transport *tp)
+{
+    (void)tp;
+    atomic_store(&looks, 0);
+    return TRANSPORT_LOOK;
+}
+
+static void counted_disarm(struct transport *tp)
+{
+    (void)tp;
+    atomic_fetch_add(atomic_load(&looks) > 0 ? &rests : &blind_rests, 1);
+}
+
+Test(thread, a_core_that_told_its_transport_looks_once_more_before_it_sleeps)
+{
+    static struct core_status status;
+    told = transport_udp;
+    told.open = told_open;
+    told.rx_burst = counted_rx_burst;
+    told.arm = counted_arm;
+    told.disarm = counted_disarm;
+    create_on(&told, false);
+    while (!formed)
+        cr_assert(wait_event());
+    while (atomic_load(&rests) + atomic_load(&blind_rests) < 20) {
+        command((struct core_command){ .type = CORE_STATUS, .out.status = &status });
+        while (!atomic_load(&words.asleep))
+            sched_yield();
+    }
+    cr_assert(zero(int, atomic_load(&blind_rests)));
+    check_rest();
+    stop();
+    cr_assert(zero(int, atomic_load(&blind_rests)));
 }
 
 Test(thread, a_client_that_hangs_up_by_half_does_not_keep_the_core_awake)

@@ -301,6 +301,7 @@ static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
         .burst_max = TRANSPORT_BURST,
         .multicast = d->local.has_group,
         .sleep_fd = d->sleep_fd,
+        .woken_by = d->sleep_fd >= 0 ? "socket" : "clock",
     };
 }
 
@@ -322,6 +323,11 @@ int dpdk_tx_reap(struct transport *tp)
     dpdk_link_chores(d);
     dpdk_tx_flush(d);
     return (int)(d->loans.returned - before);
+}
+
+static enum transport_rest dpdk_arm(struct transport *tp)
+{
+    return dpdk_of(tp)->sleep_fd >= 0 ? TRANSPORT_SLEEP : TRANSPORT_NAP;
 }
 
 static const struct transport_stats *dpdk_stats(const struct transport *tp)
@@ -367,6 +373,8 @@ const struct transport_ops transport_dpdk = {
     .tx_burst = dpdk_tx_burst,
     .rx_burst = dpdk_rx_burst,
     .members = dpdk_members,
+    .arm = dpdk_arm,
+    .disarm = transport_no_disarm,
     .tx_reap = dpdk_tx_reap,
     .stats = dpdk_stats,
     .counters = dpdk_counters,

@@ -61,6 +61,7 @@ static void endpoint_query(const struct transport *tp, struct transport_caps *ca
         .burst_max = TRANSPORT_BURST,
         .copies_on_tx = !e->by_reference,
         .sleep_fd = -1,
+        .woken_by = "clock",
     };
 }
 
@@ -242,6 +243,8 @@ const struct transport_ops transport_sim = {
     .tx_burst = endpoint_tx_burst,
     .rx_burst = endpoint_rx_burst,
     .members = endpoint_members,
+    .arm = transport_nap,
+    .disarm = transport_no_disarm,
     .tx_reap = endpoint_tx_reap,
     .stats = endpoint_stats,
     .counters = transport_no_counters,

@@ -71,6 +71,7 @@ static void udp_query(const struct transport *tp, struct transport_caps *caps)
         .multicast = udp_peers_multicast(&u->peers),
         .copies_on_tx = true,
         .sleep_fd = u->sockets.sleep_fd,
+        .woken_by = "socket",
         .socket_bytes = u->sockets.bytes,
         .socket_bytes_wanted = u->sockets.bytes_wanted,
     };
@@ -110,6 +111,8 @@ const struct transport_ops transport_udp = {
     .tx_burst = udp_tx_burst,
     .rx_burst = udp_rx_burst,
     .members = udp_members,
+    .arm = transport_sleep, /* V4 */
+    .disarm = transport_no_disarm,
     .tx_reap = udp_tx_reap,
     .stats = udp_stats,
     .counters = transport_no_counters,
