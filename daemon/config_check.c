@@ -291,6 +291,7 @@ void config_check(struct config_parser *p)
     check_dpdk(p);
     check_nodes(p);
     find_local_node(p);
+    config_check_route(p);
     check_budgets(p);
     check_logging(p);
     check_directories(p);

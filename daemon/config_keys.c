@@ -92,6 +92,8 @@ const struct config_key config_keys[] = {
     { SECTION_DPDK, "vlan", KEY_U16, SAID(dpdk.vlan_id), RANGE(0, 4094) },
     { SECTION_DPDK, "vlan_priority", KEY_U8, SAID(dpdk.vlan_priority), RANGE(0, 7) },
     { SECTION_DPDK, "dscp", KEY_U8, SAID(dpdk.dscp), RANGE(0, 63) },
+    { SECTION_DPDK, "gateway", KEY_ADDRESS, SAID(dpdk.gateway), RANGE(1, DPDK_ADDRESS_BYTES) },
+    { SECTION_DPDK, "prefix", KEY_U8, SAID(dpdk.prefix), RANGE(1, 128) },
     { SECTION_DPDK, "eal", KEY_TEXT, SAID(dpdk.eal), RANGE(1, DPDK_EAL_BYTES) },
 
     { SECTION_POLL, "policy", KEY_CHOICE, SAID(poll), .choices = poll_policy_name },

@@ -10,6 +10,7 @@
  *   config_keys.c    which keys there are, and the nearest to one that is not
  *   config_value.c   one value into one field
  *   config_check.c   defaults that depend on others, and what must hold between keys
+ *   config_route.c   of these, which nodes are behind a gateway
  *
  * Knows:      what the file said, before anything is concluded from it.
  */
@@ -145,6 +146,9 @@ int config_said(const struct config_parser *p, enum config_section section, cons
 
 /* Conclude: p->said and the rest become *p->config. Reports what is wrong. */
 void config_check(struct config_parser *p);
+
+/* Nodes have addresses, and we know which we are. Says of each whether it is routed. */
+void config_check_route(struct config_parser *p);
 
 /* config_parse() on some machine. */
 int config_parse_on(struct config *config, const char *text, size_t bytes,

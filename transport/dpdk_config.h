@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DPDK_PORT_BYTES = 256, DPDK_PATH_BYTES = 96, DPDK_EAL_BYTES = 512 };
+enum { DPDK_PORT_BYTES = 256, DPDK_PATH_BYTES = 96, DPDK_EAL_BYTES = 512, DPDK_ADDRESS_BYTES = 64 };
 
 struct transport_dpdk {
     char port[DPDK_PORT_BYTES];
@@ -27,6 +27,8 @@ struct transport_dpdk {
     uint16_t vlan_id;                /* 0: untagged */
     uint8_t vlan_priority;
     uint8_t dscp;
+    char gateway[DPDK_ADDRESS_BYTES]; /* of nodes that are routed: numeric, on our link; "": none */
+    uint8_t prefix; /* bits of our address that all on our link have; 0: not said */
 };
 
 #endif

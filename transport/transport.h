@@ -32,6 +32,7 @@ struct transport_node {
     uint16_t port;
     char mac[TRANSPORT_MAC_BYTES]; /* "02:00:00:00:00:07", or "": learnt; for backends that need it
                                     */
+    bool routed; /* not on our link: for backends that need to know, by their gateway */
 };
 
 struct transport_config {

@@ -389,6 +389,77 @@ Test(config, dpdk_tells_nodes_by_their_addresses)
     cr_assert(said("an address of its own"));
 }
 
+/* Node 2 is on our link, node 3 is not, nor is 4, whose MAC is said. */
+#define ROUTED                                                                                   \
+    "totem {\nversion: 2\nnodeid: 1\n}\nnodelist {\n"                                            \
+    "node {\nnodeid: 1\nring0_addr: 10.0.1.1\n}\nnode {\nnodeid: 2\nring0_addr: 10.0.1.127\n}\n" \
+    "node {\nnodeid: 3\nring0_addr: 10.0.1.128\n}\n"                                             \
+    "node {\nnodeid: 4\nring0_addr: 10.9.9.9\nmac: 02:00:00:00:00:04\n}\n}\n" DPDK
+
+#define ROUTED_V6                                                                                \
+    "totem {\nversion: 2\nnodeid: 1\n}\nnodelist {\n"                                            \
+    "node {\nnodeid: 1\nring0_addr: fd00:1::1\n}\nnode {\nnodeid: 2\nring0_addr: fd00:1::2\n}\n" \
+    "node {\nnodeid: 3\nring0_addr: fd00:2::1\n}\n}\n" DPDK
+
+Test(config, nodes_outside_the_own_subnet_are_behind_the_gateway)
+{
+    cr_assert(eq(
+        int, parse(ROUTED "dpdk {\nport: af_packet:e\nprefix: 25\ngateway: 10.0.1.126\n}\n"), 0));
+    cr_assert(eq(str, config.dpdk.gateway, "10.0.1.126"));
+    for (int i = 0; i < 4; i++)
+        cr_assert(eq(int, config.nodes[i].routed, i == 2), "node %d", i + 1);
+    cr_assert(eq(
+        int, parse(ROUTED_V6 "dpdk {\nport: af_packet:e\nprefix: 32\ngateway: fe80::7\n}\n"), 0));
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(int, config.nodes[i].routed, i == 2), "node %d", i + 1);
+    cr_assert(eq(int, parse(ROUTED "dpdk {\nport: af_packet:e\n}\n"), 0));
+    cr_assert(eq(int, config.nodes[2].routed, false), "without a subnet all is one link");
+}
+
+Test(config, a_gateway_that_cannot_be_is_refused)
+{
+    static const struct {
+        const char *words, *says;
+    } wrong[] = {
+        { "gateway: 10.0.1.126", "needs dpdk.prefix" },
+        { "prefix: 25\ngateway: 10.0.1.200", "not on this node's own subnet" },
+        { "prefix: 25\ngateway: fd00::1", "no IPv4 address" },
+        { "prefix: 25\ngateway: 239.1.1.1", "no IPv4 address" },
+        { "prefix: 25\ngateway: router", "a numeric address" },
+        { "prefix: 25\ngateway: 10.0.1.127", "dpdk.gateway's, a router" },
+        { "prefix: 33\ngateway: 10.0.1.126", "outside 1 to 32" },
+        { "prefix: 25", "name the router" },
+    };
+    char text[1024];
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        snprintf(text, sizeof(text), ROUTED "dpdk {\nport: af_packet:e\n%s\n}\n", wrong[i].words);
+        cr_assert(parse(text) < 0, "%s", wrong[i].words);
+        cr_assert(said(wrong[i].says), "%s: %s", wrong[i].words, report.message[0].text);
+    }
+}
+
+Test(config, a_gateway_without_a_network_is_a_warning)
+{
+    cr_assert(
+        eq(int, parse(ROUTED "dpdk {\nport: memif\nprefix: 25\ngateway: 10.0.1.126\n}\n"), 0));
+    cr_assert(said("mean nothing here"));
+    cr_assert(eq(str, config.dpdk.gateway, ""));
+    cr_assert(eq(int, config.nodes[2].routed, false));
+}
+
+Test(config, multicast_that_ends_at_the_gateway_is_a_warning)
+{
+    static const char words[] =
+        ROUTED "dpdk {\nport: af_packet:e\nprefix: 25\ngateway: 10.0.1.126\n}\n";
+    char text[1024];
+    for (int ttl = 1; ttl <= 2; ttl++) {
+        snprintf(text, sizeof(text), "%stransport {\nmulticast: 239.1.1.1\nttl: %d\n}\n", words,
+                 ttl);
+        cr_assert(eq(int, parse(text), 0));
+        cr_assert(eq(int, said("ends at the first router"), ttl == 1));
+    }
+}
+
 Test(config, our_own_transport_section_wins)
 {
     cr_assert(eq(int,

@@ -35,7 +35,7 @@ class Cluster:
         self.daemons, self.agents = {}, []
         self.net = None
         try:
-            self.net = make_network(network, count, mtu, self.path("memif"))
+            self.net = make_network(network, count, mtu, self.path("memif"), family)
             for i in self.net.names:
                 os.mkdir(self.path(f"state{i}"))
                 self.write_config(i)

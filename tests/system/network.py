@@ -65,10 +65,14 @@ class Network:
         for i, name in self.names.items():
             run("ip", "-n", name, "link", "add", "eth0", "mtu", str(mtu), "type", "veth",
                 "peer", "name", f"p{i}", "netns", self.switch, "mtu", str(mtu))
-            run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
+            run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", self._bridge_of(i), "up")
             self._addresses(i, name)
             run("ip", "-n", name, "link", "set", "eth0", "up")
             run("ip", "-n", name, "link", "set", "lo", "up")
+
+    def _bridge_of(self, i):
+        del i
+        return "br0"
 
     def _addresses(self, i, name):
         run("ip", "-n", name, "addr", "add", f"10.88.0.{i}/24", "dev", "eth0")
@@ -137,6 +141,64 @@ class Wire(Network):
     def keys(self, i):
         del i
         return {"transport": {"name": "dpdk"}, "dpdk": {"port": f"{PORT}:eth0"}}
+
+
+class Routed(Network if PORT == "udp" else Wire):
+    """Two links, the last node on the second, and this machine's kernel as the router between them."""
+
+    def __init__(self, count, mtu, family):
+        self.count, self.family = count, family
+        super().__init__(count, mtu)
+        self.router = f"{self.tag}rt"
+        run("ip", "netns", "add", self.router)
+        run("ip", "netns", "exec", self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1",
+            "net.ipv6.conf.all.forwarding=1")
+        for side in (0, 1):
+            self._leg(side, mtu)
+        if PORT == "udp":
+            for i, name in self.names.items():
+                run("ip", "-n", name, f"-{family}", "route", "add", "default", "via", self.gateway(i), "dev", "eth0")
+
+    def _leg(self, side, mtu):
+        eth = f"eth{side}"
+        run("ip", "-n", self.router, "link", "add", eth, "mtu", str(mtu), "type", "veth",
+            "peer", "name", f"r{side}", "netns", self.switch, "mtu", str(mtu))
+        run("ip", "-n", self.switch, "link", "set", f"r{side}", "master", f"br{side}", "up")
+        run("ip", "-n", self.router, "addr", "add", f"10.88.{side}.254/24", "dev", eth)
+        run("ip", "-n", self.router, "addr", "add", "fe80::fe/64", "dev", eth, "nodad")
+        run("ip", "-n", self.router, "link", "set", eth, "up")
+        run("ip", "-n", self.router, "route", "add", f"fd88:0:0:{side}::/64", "dev", eth)
+
+    def _side(self, i):
+        return 1 if i == self.count else 0
+
+    def _bridge_of(self, i):
+        if self._side(i):
+            self._bridge("br1")
+        return f"br{self._side(i)}"
+
+    def _addresses(self, i, name):
+        if PORT != "udp":
+            super()._addresses(i, name)
+            return
+        run("ip", "-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "eth0")
+        run("ip", "-n", name, "addr", "add", f"{self.address(i, 6)}/64", "dev", "eth0", "nodad")
+
+    def address(self, i, family=4):
+        return f"10.88.{self._side(i)}.{i}" if family == 4 else f"fd88:0:0:{self._side(i)}::{i}"
+
+    def gateway(self, i):
+        return f"10.88.{self._side(i)}.254" if self.family == 4 else "fe80::fe"
+
+    def keys(self, i):
+        sections = super().keys(i)
+        if PORT != "udp":
+            sections["dpdk"].update(prefix=24 if self.family == 4 else 64, gateway=self.gateway(i))
+        return sections
+
+    def close(self):
+        super().close()
+        run("ip", "netns", "del", self.router, check=False)
 
 
 class OneNamespace:
@@ -212,10 +274,14 @@ class Cards(Memory):
     heal = split = narrow = cut
 
 
-def make_network(kind, count, mtu, folder):
-    """kind: netns or loopback, which are one to DPDK."""
+def make_network(kind, count, mtu, folder, family):
+    """kind: netns or loopback, which are one to DPDK; or routed."""
     if PORT == "af_xdp" and mtu > 3000:
         pytest.skip("AF_XDP: a packet has a page, and the kernel some of it")
+    if kind == "routed":
+        if PORT in ("memif", "pci"):
+            pytest.skip(f"{PORT}: no router can be put between")
+        return Routed(count, mtu, family)
     if PORT == "memif":
         return Memory(count, folder)
     if PORT == "pci":

@@ -16,6 +16,8 @@ WAYS = {
     "multicast-ipv6": pytest.param({"network": "netns", "family": 6, "transport": {"multicast": "ff15::7"}},
                                    marks=NETNS),
     "jumbo": pytest.param({"network": "netns", "mtu": 9000, "totem": {"netmtu": 9000}}, marks=NETNS),
+    "routed-ipv4": pytest.param({"network": "routed"}, marks=NETNS),
+    "routed-ipv6": pytest.param({"network": "routed", "family": 6}, marks=NETNS),
     "loopback": pytest.param({"network": "loopback"}, marks=UDP),
     "loopback-ipv6": pytest.param({"network": "loopback", "family": 6}, marks=UDP),
     "loopback-large-frames": pytest.param({"network": "loopback", "totem": {"netmtu": 65535}}, marks=UDP),

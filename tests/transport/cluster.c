@@ -254,6 +254,22 @@ static bool interfaces_make(const struct cluster *c, uint32_t mtu)
     return c->backend->filters ? filters_make(c->count, mtu) : switch_make(c->count, mtu);
 }
 
+/* The switch itself has the address, and it alone answers for it, by a MAC that is no
+ * port's. */
+static void gateway_make(struct cluster *c, const char *gateway)
+{
+    char line[128];
+
+    snprintf(line, sizeof line,
+             "sysctl -qw net.ipv4.conf.all.arp_ignore=1 && ip link set sw address "
+             "02:00:00:00:01:01 && ip address add %s/24 dev sw",
+             gateway);
+    cr_assert(command(line));
+    for (int i = 1; i < c->count; i++)
+        c->nodes[i].routed = true;
+    snprintf(c->dpdk[0].gateway, sizeof c->dpdk[0].gateway, "%s", gateway);
+}
+
 static void dpdk_configure(struct cluster *c)
 {
     for (int i = 0; i < c->count; i++) {
@@ -268,7 +284,7 @@ static void dpdk_configure(struct cluster *c)
     }
 }
 
-static void dpdk_prepare(struct cluster *c)
+static void dpdk_prepare(struct cluster *c, const char *gateway)
 {
     uint32_t mtu = c->config.frame_bytes_max + 48;
 
@@ -277,6 +293,8 @@ static void dpdk_prepare(struct cluster *c)
     if (c->backend->port[0] != 'm' && !interfaces_make(c, mtu))
         cr_skip_test("no switch can be made of this kernel's interfaces: it takes root, and `ip`");
     dpdk_configure(c);
+    if (gateway)
+        gateway_make(c, gateway);
 }
 
 static void address_choose(struct cluster *c, int i)
@@ -417,7 +435,7 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
         c->config.backend = &c->sim;
     }
     if (c->backend->port)
-        dpdk_prepare(c);
+        dpdk_prepare(c, o->gateway);
     for (int i = 0; i < c->count; i++) {
         pools_make(&c->party[i], o, c->config.frame_bytes_max, c->backend->ops->rx_headroom_bytes);
         party_open(c, i);

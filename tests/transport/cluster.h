@@ -59,7 +59,8 @@ struct options { /* 0: the default */
     uint32_t rx_count;
     uint32_t rx_reserve;
     uint64_t socket_bytes;
-    uint64_t seed; /* of the simulated net */
+    uint64_t seed;       /* of the simulated net */
+    const char *gateway; /* of DPDK: all but party 0 are behind it; the kernel has the address */
 };
 
 struct party {

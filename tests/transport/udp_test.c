@@ -126,13 +126,14 @@ Test(udp_open, says_that_the_port_is_in_use)
 
 Test(udp_open, says_that_nodes_are_listed_wrongly)
 {
-    struct transport_node nodes[2] = { { 4, "127.0.0.1", 5405, "" }, { 4, "127.0.0.2", 5405, "" } };
+    struct transport_node nodes[2] = { { .node_id = 4, .address = "127.0.0.1", .port = 5405 },
+                                       { .node_id = 4, .address = "127.0.0.2", .port = 5405 } };
     struct transport *tp;
     char why[512];
 
     cr_assert_eq(try_open(&tp, nodes, 2, 4, 1000, NULL, why, sizeof why), -EINVAL);
     cr_assert_not_null(strstr(why, "listed twice"));
-    nodes[1] = (struct transport_node){ 5, "127.0.0.1", 5405, "" };
+    nodes[1] = (struct transport_node){ .node_id = 5, .address = "127.0.0.1", .port = 5405 };
     cr_assert_eq(try_open(&tp, nodes, 2, 4, 1000, NULL, why, sizeof why), -EINVAL);
     cr_assert_not_null(strstr(why, "same address"));
     nodes[1].port = 0;

@@ -53,6 +53,27 @@ static int add_node(struct dpdk *d, const struct transport_node *node, char *why
     return 0;
 }
 
+/* A router of the only port there is: between nodes that share memory there is none. */
+static int add_gateway(struct dpdk *d, const struct transport_config *config, char *why,
+                       size_t why_bytes)
+{
+    const struct transport_dpdk *words = config->backend;
+    struct ip_address ip;
+    if (!words->gateway[0])
+        return 0;
+    int router = read_address(&ip, words->gateway, d->local.v6);
+    if (router == 0)
+        router = peer_map_add(&d->peers, &ip, 0);
+    if (router < 0)
+        return transport_why(why, why_bytes, router,
+                             "dpdk: dpdk.gateway %s is no %s address of a machine of its own",
+                             words->gateway, d->local.v6 ? "IPv6" : "IPv4");
+    for (int i = 0; i < d->node_count; i++)
+        if (config->nodes[i].routed)
+            (void)peer_map_via(&d->peers, (uint8_t)i, (uint8_t)router);
+    return 0;
+}
+
 static int add_nodes(struct dpdk *d, const struct transport_config *config, char *why,
                      size_t why_bytes)
 {
@@ -73,7 +94,7 @@ static int add_nodes(struct dpdk *d, const struct transport_config *config, char
         return transport_why(why, why_bytes, -EINVAL,
                              "dpdk: this node is %u and the list of nodes has no such id: add it",
                              config->node_id);
-    return 0;
+    return add_gateway(d, config, why, why_bytes);
 }
 
 /* Sums are made where they can find damage: not between processes that share memory. */

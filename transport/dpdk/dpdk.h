@@ -47,8 +47,8 @@ struct dpdk_list { /* indices of peers */
 struct dpdk_link { /* link.c */
     uint64_t now_ns, ns_per_cycle_32;
     uint64_t look_ns;
-    uint64_t ask_ns[NODE_COUNT_MAX], ask_interval_ns[NODE_COUNT_MAX]; /* by peer */
-    uint64_t asked_ns[NODE_COUNT_MAX];
+    uint64_t ask_ns[PEER_MAP_MAX], ask_interval_ns[PEER_MAP_MAX]; /* by peer, routers too */
+    uint64_t asked_ns[PEER_MAP_MAX];
     uint64_t report_ns;
     uint32_t reports; /* since the link came up */
     uint8_t group_version;
@@ -75,8 +75,8 @@ struct dpdk {
     struct rte_mempool *heads, *segments; /* of packets on their way out */
     struct dpdk_port port[DPDK_PORTS_MAX];
     int port_count, rx_next;
-    uint64_t inbox_refused;          /* packets of a driver's own memory that found no frame */
-    uint8_t port_of[NODE_COUNT_MAX]; /* by peer */
+    uint64_t inbox_refused;        /* packets of a driver's own memory that found no frame */
+    uint8_t port_of[PEER_MAP_MAX]; /* by peer */
     int sleep_fd;
     struct dpdk_link link;
 };

@@ -7,6 +7,8 @@
 #define ASK_NS_FIRST (10 * NS_PER_MS)
 #define ASK_NS_MOST  NS_PER_S
 #define WANTED_NS    (100 * NS_PER_MS) /* between questions for one to whom frames are to go */
+#define CONFIRM_NS   (30 * NS_PER_S)   /* a router */
+#define LARGE_NS     (3 * NS_PER_S)    /* after so much longer it is asked for at large */
 #define REPORT_NS    NS_PER_S /* the second report: the first may be lost, and none is confirmed */
 
 /* No system call: the time stamp counter, scaled. */
@@ -22,7 +24,7 @@ void dpdk_link_init(struct dpdk *d)
     link->now_ns = clock_ns(link);
     link->report_ns = link->now_ns;
     link->group_version = GROUP_VERSION_NEWEST;
-    for (int i = 0; i < d->node_count; i++)
+    for (int i = 0; i < d->peers.count; i++)
         link->ask_interval_ns[i] = ASK_NS_FIRST;
 }
 
@@ -55,9 +57,15 @@ static uint32_t make_announcement(const struct dpdk *d, const void *about, uint8
     return neighbour_announce(&d->local, packet);
 }
 
+struct question {
+    const struct ip_address *ip;
+    const struct mac *mac; /* NULL: to all */
+};
+
 static uint32_t make_question(const struct dpdk *d, const void *about, uint8_t *packet)
 {
-    return neighbour_ask(&d->local, about, NULL, packet);
+    const struct question *q = about;
+    return neighbour_ask(&d->local, q->ip, q->mac, packet);
 }
 
 static uint32_t make_report(const struct dpdk *d, const void *about, uint8_t *packet)
@@ -113,27 +121,44 @@ void dpdk_link_control(struct dpdk *d, struct dpdk_port *port, enum packet_verdi
 void dpdk_link_wanted(struct dpdk *d, uint8_t peer)
 {
     struct dpdk_link *link = &d->link;
-    uint64_t soon_ns = link->asked_ns[peer] + WANTED_NS;
-    link->ask_ns[peer] = min_u64(link->ask_ns[peer], soon_ns);
+    uint8_t hop = peer_map_hop(&d->peers, peer);
+    uint64_t soon_ns = link->asked_ns[hop] + WANTED_NS;
+    link->ask_ns[hop] = min_u64(link->ask_ns[hop], soon_ns);
 }
 
-/* K1 */
-static void ask_for(struct dpdk *d, uint8_t peer)
+/* K4. What a node sends confirms it: only routers are asked for again. */
+static bool is_fresh(const struct dpdk *d, uint8_t hop)
+{
+    uint64_t age_ns = peer_map_age_ns(&d->peers, hop, d->link.now_ns);
+    return age_ns < CONFIRM_NS || (age_ns != NS_NEVER && hop < d->node_count);
+}
+
+/* K1, K4 */
+static void ask_for(struct dpdk *d, uint8_t hop)
 {
     struct dpdk_link *link = &d->link;
-    uint8_t hop = peer_map_hop(&d->peers, peer);
-    struct dpdk_port *port = &d->port[d->port_of[peer]];
+    struct dpdk_port *port = &d->port[d->port_of[hop]];
     if (!port->up) {
-        link->ask_interval_ns[peer] = ASK_NS_FIRST;
-        link->ask_ns[peer] = 0;
+        link->ask_interval_ns[hop] = ASK_NS_FIRST;
+        link->ask_ns[hop] = 0;
         return;
     }
-    if (peer_map_mac(&d->peers, peer) || link->now_ns < link->ask_ns[peer])
+    if (is_fresh(d, hop) || link->now_ns < link->ask_ns[hop])
         return;
-    send_control(d, port, make_question, &d->peers.item[hop].ip);
-    link->asked_ns[peer] = link->now_ns;
-    link->ask_ns[peer] = link->now_ns + link->ask_interval_ns[peer];
-    link->ask_interval_ns[peer] = min_u64(2 * link->ask_interval_ns[peer], ASK_NS_MOST);
+    struct question question = { .ip = &d->peers.item[hop].ip };
+    if (peer_map_age_ns(&d->peers, hop, link->now_ns) < CONFIRM_NS + LARGE_NS)
+        question.mac = peer_map_mac(&d->peers, hop);
+    send_control(d, port, make_question, &question);
+    link->asked_ns[hop] = link->now_ns;
+    link->ask_ns[hop] = link->now_ns + link->ask_interval_ns[hop];
+    link->ask_interval_ns[hop] = min_u64(2 * link->ask_interval_ns[hop], ASK_NS_MOST);
+}
+
+static void ask_for_all(struct dpdk *d)
+{
+    for (uint8_t hop = 0; hop < d->peers.count; hop++)
+        if (hop != d->self && peer_map_hop(&d->peers, hop) == hop)
+            ask_for(d, hop);
 }
 
 static void report_group(struct dpdk *d)
@@ -177,8 +202,7 @@ void dpdk_link_chores(struct dpdk *d)
     link->look_ns = link->now_ns + LOOK_NS;
     for (int i = 0; i < d->port_count; i++)
         look_at_port(d, &d->port[i]);
-    for (int i = 0; i < d->all.count; i++)
-        ask_for(d, d->all.peer[i]);
+    ask_for_all(d);
     report_group(d);
     d->stats.unreachable_peers = unreachable(d);
 }

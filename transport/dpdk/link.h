@@ -12,7 +12,8 @@
  *             K2  while all links are up and all MACs known, looking at the clock is all the work
  *             K3  queries for our group are answered within the time they give, and once for all
  *                 that came meanwhile
- * Thread:     poll core
+ *             K4  a router is asked for again before what is known of it is old, at its MAC first
+ * and then at large: the frames behind it say nothing of it Thread:     poll core
  */
 
 #include "dpdk.h"
