@@ -126,8 +126,9 @@ struct transport_ops {
 /* Every backend begins with this, so that fast calls need no second table. */
 struct transport {
     const struct transport_ops *ops;
-    bool
-        busy; /* taken frames wait here for room: who sleeps comes back soon, and calls tx_reap() */
+    /* Who sleeps comes back soon, and calls tx_reap(): */
+    bool busy;   /* taken frames wait here for room */
+    bool awaits; /* a link that is down is looked for: that much less soon */
 };
 
 extern const struct transport_ops transport_udp, transport_dpdk;

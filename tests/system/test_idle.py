@@ -39,6 +39,7 @@ def test_three_services_and_six_clients_form_a_ring_soon(make_cluster, record_pr
     assert seconds < 20, "measured, for a quiet machine to judge; this is for a broken one"
 
 
+@pytest.mark.dpdk
 @pytest.mark.skipif(SANITIZED, reason="sanitizers spend processor time and memory of their own")
 def test_an_idle_service_costs_little_processor_time(cluster, record_property):
     agents = cluster.members((1, 1, 2, 2, 3, 3))

@@ -441,28 +441,51 @@ static enum transport_rest rest(struct cluster *c, int i)
     return rest;
 }
 
+/* Party `to` lies down, and is to get up for a frame of party `from`. */
+static void check_woken(struct cluster *c, int from, int to, uint32_t seed)
+{
+    struct transport *tp = c->party[to].tp;
+    uint32_t dest = seed % 2 ? ZCB_TO_ALL : c->party[to].node_id;
+    uint64_t begin_ns = clock_ns();
+    struct transport_caps caps;
+
+    tp->ops->query(tp, &caps);
+    if (caps.sleep_fd < 0) {
+        cr_assert_eq(tp->ops->arm(tp), TRANSPORT_NAP);
+        return;
+    }
+    enum transport_rest told = rest(c, to);
+    cr_assert(!readable(caps.sleep_fd));
+    send_one(c, from, frame_make(c, from, dest, seed, 60, 0, 0));
+    while (!readable(caps.sleep_fd))
+        deadline_check(begin_ns, "readiness");
+    cr_assert(readable(caps.sleep_fd));
+    if (told == TRANSPORT_LOOK)
+        tp->ops->disarm(tp);
+    zcb_drop(receive_one(c, to), ZCB_HELD_OUT);
+    cr_assert(!readable(caps.sleep_fd));
+}
+
 CLAIM(the_sleep_descriptor_is_readable_while_frames_wait)
 {
     struct cluster c;
-    struct transport_caps caps;
-    uint64_t begin_ns = clock_ns();
 
     cluster_open(&c, backend, NULL);
-    c.party[1].tp->ops->query(c.party[1].tp, &caps);
-    for (uint32_t k = 0; caps.sleep_fd >= 0 && k < 6; k++) {
-        enum transport_rest told = rest(&c, 1);
-        cr_assert(!readable(caps.sleep_fd));
-        send_one(&c, 0, frame_make(&c, 0, k % 2 ? ZCB_TO_ALL : c.party[1].node_id, k, 60, 0, 0));
-        while (!readable(caps.sleep_fd))
-            deadline_check(begin_ns, "readiness");
-        cr_assert(readable(caps.sleep_fd));
-        if (told == TRANSPORT_LOOK)
-            c.party[1].tp->ops->disarm(c.party[1].tp);
-        zcb_drop(receive_one(&c, 1), ZCB_HELD_OUT);
-        cr_assert(!readable(caps.sleep_fd));
-    }
-    if (caps.sleep_fd < 0)
-        cr_assert_eq(c.party[1].tp->ops->arm(c.party[1].tp), TRANSPORT_NAP);
+    for (uint32_t k = 0; k < 6; k++)
+        check_woken(&c, 0, 1, k);
+    cluster_close(&c);
+}
+
+CLAIM(T3_who_began_anew_wakes_others_and_is_woken)
+{
+    struct cluster c;
+
+    cluster_open(&c, backend, NULL);
+    party_close(&c, 0);
+    party_open(&c, 0);
+    reachable_wait(&c);
+    check_woken(&c, 0, 1, 0);
+    check_woken(&c, 1, 0, 2);
     cluster_close(&c);
 }
 

@@ -300,7 +300,7 @@ static int dpdk_open(struct transport **out, const struct transport_config *conf
                              sizeof(*d));
     memset(d, 0, sizeof(*d));
     d->base.ops = &transport_dpdk;
-    d->sleep_fd = -1;
+    d->sleep_fd = d->bell.fd = -1;
     d->rx_pool = config->rx_pool;
     d->frame_bytes_max = config->frame_bytes_max;
     int failed = set_up(d, config, why, why_bytes);
@@ -322,7 +322,9 @@ static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
         .burst_max = TRANSPORT_BURST,
         .multicast = d->local.has_group,
         .sleep_fd = d->sleep_fd,
-        .woken_by = d->sleep_fd >= 0 ? "socket" : "clock",
+        .woken_by = d->bell.page       ? "bell"
+                    : d->sleep_fd >= 0 ? "socket"
+                                       : "clock",
     };
 }
 
@@ -346,9 +348,29 @@ int dpdk_tx_reap(struct transport *tp)
     return (int)(d->loans.returned - before);
 }
 
+/* Can all who may send to us wake us? Who has a link finds our bell as we find theirs. */
+static bool bells_hang(const struct dpdk *d)
+{
+    bool all = true;
+    for (int i = 0; i < d->port_count; i++)
+        all = all && (!d->port[i].up || d->port[i].other.page);
+    return all;
+}
+
 static enum transport_rest dpdk_arm(struct transport *tp)
 {
-    return dpdk_of(tp)->sleep_fd >= 0 ? TRANSPORT_SLEEP : TRANSPORT_NAP;
+    struct dpdk *d = dpdk_of(tp);
+    if (!d->bell.page)
+        return d->sleep_fd >= 0 ? TRANSPORT_SLEEP : TRANSPORT_NAP;
+    if (!bells_hang(d))
+        return TRANSPORT_NAP;
+    bell_sleep(&d->bell);
+    return TRANSPORT_LOOK;
+}
+
+static void dpdk_disarm(struct transport *tp)
+{
+    bell_wake(&dpdk_of(tp)->bell);
 }
 
 static const struct transport_stats *dpdk_stats(const struct transport *tp)
@@ -395,7 +417,7 @@ const struct transport_ops transport_dpdk = {
     .rx_burst = dpdk_rx_burst,
     .members = dpdk_members,
     .arm = dpdk_arm,
-    .disarm = transport_no_disarm,
+    .disarm = dpdk_disarm,
     .tx_reap = dpdk_tx_reap,
     .stats = dpdk_stats,
     .counters = dpdk_counters,

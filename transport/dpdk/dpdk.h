@@ -19,6 +19,7 @@
  * Thread:     open, query, close: control thread. All others: poll core.
  */
 
+#include "bell.h"
 #include "memory.h"
 #include "packet.h"
 #include "port.h"
@@ -75,6 +76,7 @@ struct dpdk {
     struct rte_mempool *heads, *segments; /* of packets on their way out */
     struct dpdk_port port[DPDK_PORTS_MAX];
     int port_count, rx_next;
+    struct bell bell;              /* of memif */
     uint64_t inbox_refused;        /* packets of a driver's own memory that found no frame */
     uint8_t port_of[PEER_MAP_MAX]; /* by peer */
     int sleep_fd;

@@ -200,8 +200,11 @@ void dpdk_link_chores(struct dpdk *d)
     if (link->now_ns < link->look_ns)
         return;
     link->look_ns = link->now_ns + LOOK_NS;
-    for (int i = 0; i < d->port_count; i++)
+    d->base.awaits = false;
+    for (int i = 0; i < d->port_count; i++) {
         look_at_port(d, &d->port[i]);
+        d->base.awaits = d->base.awaits || !d->port[i].up;
+    }
     ask_for_all(d);
     report_group(d);
     d->stats.unreachable_peers = unreachable(d);

@@ -20,7 +20,7 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 
-_Atomic uint32_t memif_bursts;
+_Atomic uint32_t memif_bursts, memif_losses;
 
 int memif_init(void)
 {
@@ -36,6 +36,7 @@ void __wrap_memif_free_regions(struct rte_eth_dev *dev)
     while (seen % 2 == 1 && atomic_load_explicit(&memif_bursts, memory_order_acquire) == seen)
         sched_yield();
     __real_memif_free_regions(dev);
+    atomic_fetch_add_explicit(&memif_losses, 1, memory_order_release);
 }
 
 /*

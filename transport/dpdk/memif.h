@@ -24,6 +24,9 @@
 /* Odd: a burst is under way. One thread polls in a process that has memif ports. */
 extern _Atomic uint32_t memif_bursts;
 
+/* How many links have been lost so far, each before it can be made again. */
+extern _Atomic uint32_t memif_losses;
+
 /* The compiler keeps the order; membarrier() on the other side makes the processor keep it. */
 static inline void memif_burst_begin(void)
 {

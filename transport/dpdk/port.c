@@ -187,6 +187,10 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
                        .driver = -1 },
     };
     snprintf(port->name, sizeof(port->name), "%s", config->name);
+    if (config->kind == DPDK_MEMIF) {
+        port->bell = config->bell;
+        bell_other_name(&port->other, config->directory, config->other);
+    }
     int failed = open_once(port, config, why, why_bytes);
     for (int i = 0; failed == -EBUSY && i < XDP_TRIES; i++) {
         usleep(XDP_WAIT_US);
@@ -220,6 +224,7 @@ static void end(void *arg)
 void dpdk_port_close(struct dpdk_port *port)
 {
     drop_pending(port);
+    bell_part(&port->other);
     control(port, end); /* behind a new beginning that is under way */
     dpdk_interface_close(&port->interface);
     rte_mempool_free(port->inbox);
@@ -301,12 +306,27 @@ static bool settled(struct dpdk_port *port)
     return true;
 }
 
+/* Another daemon may have taken the place of one that ended while we slept. */
+static void memif_meet(struct dpdk_port *port, bool was_up)
+{
+    uint32_t losses = atomic_load_explicit(&memif_losses, memory_order_acquire);
+    if (port->up == was_up && losses == port->losses_seen)
+        return;
+    port->losses_seen = losses;
+    if (port->up)
+        (void)bell_meet(&port->other);
+    else
+        bell_part(&port->other);
+}
+
 bool dpdk_port_look(struct dpdk_port *port)
 {
     bool was_up = port->up;
     if (!settled(port))
         return false;
     port->up = link_is_up(port);
+    if (port->kind == DPDK_MEMIF)
+        memif_meet(port, was_up);
     if (!port->up)
         drop_pending(port);
     give_up_if_stuck(port);
@@ -360,6 +380,8 @@ void dpdk_port_flush(struct dpdk_port *port)
         if (sent == 0)
             break;
     }
+    if (port->pending_first > 0 && port->bell)
+        bell_look(port->bell, &port->other);
     if (port->pending_count > 0)
         memmove(port->pending, port->pending + port->pending_first,
                 port->pending_count * sizeof(port->pending[0]));

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "bell.h"
 #include "headers.h"
 #include "interface.h"
 #include "rte.h"
@@ -29,7 +30,10 @@ enum dpdk_kind { DPDK_MEMIF, DPDK_AF_PACKET, DPDK_AF_XDP, DPDK_PCI, DPDK_VDEV };
 
 struct dpdk_port_config {
     enum dpdk_kind kind;
-    bool client;                /* memif */
+    bool client;             /* memif */
+    const struct bell *bell; /* memif: ours, and the directory and node of the other one */
+    const char *directory;
+    uint32_t other;
     const char *said;           /* the configuration's word for it */
     char name[DPDK_PORT_BYTES]; /* EAL's, or a PCI address */
     char arguments[DPDK_PORT_BYTES];
@@ -51,10 +55,13 @@ struct dpdk_port {
     bool client; /* memif: it is we who connect */
     uint16_t handshake_looks;
     _Atomic int again; /* memif: enum dpdk_again */
-    bool scatters;     /* takes packets in pieces */
-    bool one_peer;     /* a link with one node behind it */
-    bool own_memory;   /* receives into `inbox`, not into the arena */
-    bool sums;         /* puts UDP checksums in */
+    const struct bell *bell;
+    struct bell_other other; /* memif: the node behind it */
+    uint32_t losses_seen;
+    bool scatters;   /* takes packets in pieces */
+    bool one_peer;   /* a link with one node behind it */
+    bool own_memory; /* receives into `inbox`, not into the arena */
+    bool sums;       /* puts UDP checksums in */
     struct rte_mempool *inbox;
     struct dpdk_interface interface;
     uint16_t stuck_looks;

@@ -119,6 +119,8 @@ static int memif(struct dpdk_port_config *pc, const struct transport_dpdk *words
     uint32_t low = self < other ? self : other, high = self < other ? other : self;
     pc->kind = DPDK_MEMIF;
     pc->client = self == high;
+    pc->directory = words->memif_dir;
+    pc->other = other;
     snprintf(path, sizeof(path), "%s%s/%u-%u.memif", words->memif_dir, pc->client ? "/." : "", low,
              high);
     if (strlen(path) > 107)
@@ -143,6 +145,19 @@ static int open_one(struct dpdk *d, const struct dpdk_port_config *pc, char *why
     return 0;
 }
 
+/* Before the first link: whose end is there finds it. */
+static int hang_bell(struct dpdk *d, const struct transport_dpdk *words, char *why,
+                     size_t why_bytes)
+{
+    int failed = bell_open(&d->bell, words->memif_dir, d->node_id[d->self]);
+    if (failed)
+        return transport_why(why, why_bytes, failed,
+                             "dpdk: in dpdk.memif_dir %s the files by which nodes wake each other "
+                             "cannot be made: %s",
+                             words->memif_dir, strerror(-failed));
+    return 0;
+}
+
 static int open_mesh(struct dpdk *d, const struct transport_dpdk *words,
                      struct dpdk_port_config *pc, char *why, size_t why_bytes)
 {
@@ -152,8 +167,11 @@ static int open_mesh(struct dpdk *d, const struct transport_dpdk *words,
                              "dpdk.memif_dir, the same for all nodes",
                              words->memif_dir, strerror(errno));
     int failed = dpdk_check_directory(words->memif_dir, why, why_bytes); /* whoever made it */
+    if (!failed)
+        failed = hang_bell(d, words, why, why_bytes);
     for (int i = 0; i < d->all.count && !failed; i++) {
         uint8_t peer = d->all.peer[i];
+        pc->bell = &d->bell;
         failed = memif(pc, words, d->node_id[d->self], d->node_id[peer]);
         if (failed)
             return transport_why(why, why_bytes, failed,
@@ -198,7 +216,10 @@ int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char 
         if (!failed)
             failed = open_one(d, &pc, why, why_bytes);
     }
-    d->sleep_fd = failed || d->port_count == 0 ? -1 : sleep_fd(d);
+    if (!failed && d->bell.page)
+        d->sleep_fd = d->bell.fd;
+    else if (!failed && d->port_count > 0)
+        d->sleep_fd = sleep_fd(d);
     return failed;
 }
 
@@ -206,6 +227,7 @@ void dpdk_ports_close(struct dpdk *d)
 {
     while (d->port_count > 0)
         dpdk_port_close(&d->port[--d->port_count]);
-    if (d->sleep_fd >= 0)
+    if (d->sleep_fd >= 0 && d->sleep_fd != d->bell.fd)
         close(d->sleep_fd);
+    bell_close(&d->bell);
 }
