@@ -9,17 +9,14 @@
 
 static_assert(offsetof(struct client, outlet) == 0, "client_outlet()");
 
-int clients_create(struct clients *cs, uint32_t clients_max)
+int clients_create(struct clients *cs, uint32_t clients_max, const struct zcb_arena *control)
 {
-    INVARIANT(clients_max <= PORT_SLOTS);
+    INVARIANT(clients_max <= PORT_SLOTS && control->bytes == CONTROL_BYTES);
     *cs = (struct clients){ .clients_max = clients_max };
     cs->list = calloc(clients_max, sizeof(*cs->list));
-    cs->control_memory = calloc(1, CONTROL_BYTES);
-    if (!cs->list || !cs->control_memory) {
-        clients_destroy(cs);
+    if (!cs->list)
         return -ENOMEM;
-    }
-    segment_init(&cs->control, cs->control_memory, CONTROL_BYTES, CONTROL_ARENA, NULL);
+    segment_init(&cs->control, control, NULL);
     return 0;
 }
 
@@ -36,7 +33,6 @@ void clients_destroy(struct clients *cs)
         free(segment);
     }
     free(cs->list);
-    free(cs->control_memory);
     *cs = (struct clients){ 0 };
 }
 

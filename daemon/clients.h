@@ -85,13 +85,13 @@ struct clients {
     uint64_t full_since_ns; /* the ring takes nothing more; 0: it does */
     bool stopping;
     struct segment control;
-    uint8_t *control_memory;
     uint8_t sync[GWIRE_PART_BYTES]; /* the next part of our SYNC, */
     uint32_t sync_bytes;            /* 0: none waits */
     struct segment *retired;        /* closing or orphan, not idle yet */
 };
 
-int clients_create(struct clients *cs, uint32_t clients_max);
+/* `control` is memory of CONTROL_BYTES, private to us: for what is said of memberships. */
+int clients_create(struct clients *cs, uint32_t clients_max, const struct zcb_arena *control);
 void clients_destroy(struct clients *cs);
 
 /* No more stores into channels: they may be unmapped from now on. */

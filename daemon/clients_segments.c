@@ -16,7 +16,7 @@ uint32_t clients_segment_add(struct clients *cs, const struct core_segment_setup
         return CS_ERR_NO_MEMORY;
     _Atomic uint64_t *free_shared = &c->setup.down->tx_free[setup->index];
     atomic_store_explicit(free_shared, 0, memory_order_release);
-    segment_init(segment, setup->arena.base, setup->arena.bytes, setup->arena.id, free_shared);
+    segment_init(segment, &setup->arena, free_shared);
     segment->index = setup->index;
     c->segment[setup->index] = segment;
     c->tx_bytes += segment->bytes;

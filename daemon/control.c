@@ -42,6 +42,12 @@ static void persist(struct control *c, uint64_t ring_seq)
     ask_give(ask);
 }
 
+void control_segment_destroy(struct control *c, struct tx_segment *segment)
+{
+    core_memory_drop(c->core, &segment->arena);
+    tx_segment_destroy(c->resources, segment);
+}
+
 static void segment_gone(struct control *c, uint32_t arena_id)
 {
     struct tx_segment *s = tx_segment_find(c->resources, arena_id);
@@ -49,7 +55,7 @@ static void segment_gone(struct control *c, uint32_t arena_id)
     struct handle *h = handle_find(c, s->slot, s->owner);
     if (h)
         h->segments &= ~(1u << s->index);
-    tx_segment_destroy(c->resources, s);
+    control_segment_destroy(c, s);
 }
 
 static void log_trace(const struct ring_trace *trace)

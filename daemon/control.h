@@ -65,6 +65,7 @@ struct control {
     bool formed, stopping, stopped;
     int failed;             /* errno the core broke with */
     uint64_t refused_count; /* callers without permission */
+    bool copying_said;      /* that a segment is none the transport can be told of */
 };
 
 /**
@@ -83,6 +84,9 @@ void control_close(struct control *c);
 
 /* The core hangs: take the socket away and leave everything else to the kernel. */
 void control_abandon(struct control *c);
+
+/* A segment that the core has let go of, or never had. */
+void control_segment_destroy(struct control *c, struct tx_segment *segment);
 
 /* Whatever the core has to say now. Called by the loop. */
 void control_events(struct control *c);

@@ -48,8 +48,8 @@ static int create_pools(struct core *core, const struct core_config *config)
     int error = zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);
     if (error)
         return error;
-    error = zcb_arena_create(&core->tx_arena, "synchrotron-heads", CORE_TX_FRAMES * RING_HEAD_BYTES,
-                             CORE_TX_ARENA, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
+    error = zcb_arena_create(&core->tx_arena, "synchrotron-heads", CORE_TX_BYTES, CORE_TX_ARENA,
+                             ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
     if (error)
         return error;
     error = zcb_pool_create(&core->tx_pool, &core->tx_arena,
@@ -81,14 +81,29 @@ static int open_transport(struct core *core, const struct core_config *config, c
         .multicast_port = c->port,
         .multicast_ttl = c->multicast_ttl,
         .rx_pool = &core->rx_pool,
+        .rx_arena = config->rx_arena,
         .rx_reserve = core->rx_reserve / 4, /* for lists and views */
         .socket_bytes = c->socket_bytes,
         .backend = config->backend,
     };
     int error = config->transport->open(&core->transport, &tc, why, why_bytes);
-    if (error == 0)
-        core->transport->ops->query(core->transport, &core->caps);
-    return error;
+    if (error)
+        return error;
+    core->transport->ops->query(core->transport, &core->caps);
+    /* Else it is copied: a client's segment will say why. */
+    (void)core_memory_add(core, &core->tx_arena, why, why_bytes);
+    core->tx_pool.key = core->tx_arena.key;
+    return 0;
+}
+
+int core_memory_add(struct core *core, struct zcb_arena *arena, char *why, size_t why_bytes)
+{
+    return core->transport->ops->memory_add(core->transport, arena, why, why_bytes);
+}
+
+void core_memory_drop(struct core *core, struct zcb_arena *arena)
+{
+    core->transport->ops->memory_drop(core->transport, arena);
 }
 
 static int create_ring(struct core *core, const struct core_config *config, char *why,
@@ -134,7 +149,11 @@ static int create_clients(struct core *core, const struct core_config *config)
 {
     const struct config *c = core->config;
     uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 4);
-    int error = clients_create(&core->clients, config->clients_max);
+    struct zcb_arena control = { .base = core->tx_arena.base + CORE_TX_FRAMES * RING_HEAD_BYTES,
+                                 .bytes = CONTROL_BYTES,
+                                 .id = CONTROL_ARENA,
+                                 .key = core->tx_arena.key };
+    int error = clients_create(&core->clients, config->clients_max, &control);
     if (error)
         return error;
     core->clients.ring = core->ring;
@@ -144,7 +163,7 @@ static int create_clients(struct core *core, const struct core_config *config)
     core->clients.post = core_post;
     core->clients.context = core;
     core->clients.message_bytes_max = c->message_bytes_max;
-    core->private_bytes += waiting * sizeof(struct waiting) + CONTROL_BYTES + sizeof(*core) +
+    core->private_bytes += waiting * sizeof(struct waiting) + sizeof(*core) +
                            core->rx_pool.count * 2 * sizeof(uint32_t);
     return deliver_create(&core->deliver, &core->rx_pool, config->clients_max, waiting,
                           &core->stats, &core_deliver_ops, core);

@@ -17,6 +17,8 @@
  *                 a dead client are still being sent and read)
  *             K4  a tape belongs to the core from CORE_CAPTURE_BEGIN until CORE_CAPTURE_END is
  *                 answered; there is one at a time
+ *             K5  the transport knows a segment before CORE_SEGMENT_ADD is given, and until it is
+ *                 gone: core_memory_add(), core_memory_drop()
  */
 
 #include "config.h"
@@ -207,6 +209,11 @@ int core_command(struct core *core, const struct core_command *command);
  * there may be some (the call clears it). */
 bool core_event(struct core *core, struct core_event *event);
 int core_event_fd(const struct core *core);
+
+/* Control thread: memory that a client will send from, before CORE_SEGMENT_ADD and after
+ * CORE_EVENT_SEGMENT_GONE; as transport_ops.memory_add() and memory_drop() are. */
+int core_memory_add(struct core *core, struct zcb_arena *arena, char *why, size_t why_bytes);
+void core_memory_drop(struct core *core, struct zcb_arena *arena);
 
 /* What its transport got; does not change. */
 const struct transport_caps *core_transport_caps(const struct core *core);

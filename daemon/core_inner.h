@@ -25,6 +25,7 @@ enum {
     CORE_TX_FRAMES = 2048,
     CORE_TX_WAITING = 1024, /* frames the transport did not take yet */
     CORE_TX_ARENA = UINT32_MAX - 1,
+    CORE_TX_BYTES = CORE_TX_FRAMES * RING_HEAD_BYTES + CONTROL_BYTES, /* heads; then clients.h's */
     CORE_MORE_MAX = 16, /* calls of the ring in one turn for one burst */
     CORE_RX_RESERVE_MAX = 2048,
     CORE_STALE_BURSTS = 4096,       /* what a socket can hold */
@@ -41,7 +42,7 @@ struct core {
     const struct config *config;
     struct chan_core *words;
     struct core_stats stats;
-    struct zcb_arena tx_arena;
+    struct zcb_arena tx_arena; /* CORE_TX_BYTES */
     struct zcb_pool rx_pool, tx_pool;
     uint32_t rx_reserve; /* the ring is told of free frames above these */
     struct transport *transport;

@@ -5,6 +5,9 @@
 
 #include "corosync/corotypes.h"
 #include "handle.h"
+#include "log.h"
+
+enum { WHY_BYTES = 256 };
 
 static void done_segment(struct ask *ask, const struct core_event *answer)
 {
@@ -16,7 +19,7 @@ static void done_segment(struct ask *ask, const struct core_event *answer)
         if (s && h)
             h->segments &= ~(1u << s->index);
         if (s)
-            tx_segment_destroy(c->resources, s);
+            control_segment_destroy(c, s);
         if (ask->connection)
             connection_result(ask->connection, answer->error);
         return;
@@ -31,6 +34,16 @@ static void done_segment(struct ask *ask, const struct core_event *answer)
     tx_segment_passed(s);
 }
 
+/* Before the core knows of it. What the transport cannot be told of is copied: said once. */
+static void tell_transport(struct control *c, struct tx_segment *s)
+{
+    char why[WHY_BYTES];
+    int failed = core_memory_add(c->core, &s->arena, why, sizeof(why));
+    if (failed && !c->copying_said)
+        log_warning("what some clients send is copied: %s", why);
+    c->copying_said = c->copying_said || failed;
+}
+
 void request_tx_get(struct connection *conn, const struct ctl_request *request)
 {
     struct handle *h = conn->handle;
@@ -43,11 +56,12 @@ void request_tx_get(struct connection *conn, const struct ctl_request *request)
         connection_result(conn, request_error(failed));
         return;
     }
+    tell_transport(conn->control, s);
     s->slot = h->slot;
     s->index = (uint32_t)index;
     struct ask *ask = request_ask(conn, CORE_SEGMENT_ADD, done_segment);
     if (!ask) {
-        tx_segment_destroy(conn->control->resources, s);
+        control_segment_destroy(conn->control, s);
         return;
     }
     h->segments |= 1u << index;

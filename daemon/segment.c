@@ -6,13 +6,14 @@ static struct record *record_at(struct segment *segment, uint32_t index)
     return &segment->record[index % SEGMENT_RECORDS];
 }
 
-void segment_init(struct segment *segment, const uint8_t *base, uint64_t bytes, uint32_t arena,
+void segment_init(struct segment *segment, const struct zcb_arena *arena,
                   _Atomic uint64_t *free_shared)
 {
     *segment = (struct segment){
-        .base = base,
-        .bytes = bytes,
-        .arena = arena,
+        .base = arena->base,
+        .bytes = arena->bytes,
+        .arena = arena->id,
+        .key = arena->key,
         .free_shared = free_shared,
     };
     for (int i = 0; i < SEGMENT_RECORDS; i++)

@@ -35,7 +35,7 @@ struct record {
 struct segment {
     const uint8_t *base;
     uint64_t bytes;
-    uint32_t arena;
+    uint32_t arena, key;
     uint32_t head, tail;           /* of the records in use */
     uint64_t taken_end, free_end;  /* M1 */
     uint64_t run_start;            /* of the newest record */
@@ -48,7 +48,7 @@ struct segment {
     struct record record[SEGMENT_RECORDS];
 };
 
-void segment_init(struct segment *segment, const uint8_t *base, uint64_t bytes, uint32_t arena,
+void segment_init(struct segment *segment, const struct zcb_arena *arena,
                   _Atomic uint64_t *free_shared);
 
 /* The record for the next message. Its address is the cookie. */

@@ -41,6 +41,7 @@ static struct zcb_slice walk_payload(struct ring_walk *walk, uint32_t bytes)
         .offset = slice->offset + at,
         .bytes = bytes,
         .arena = slice->arena,
+        .key = slice->key,
         .cookie = slice->cookie,
     };
 }

@@ -242,6 +242,7 @@ void wire_split(struct zcb *frame, const struct wire_view *view)
         .offset = zcb_slot_offset(frame) + at,
         .bytes = frame->payload_bytes,
         .arena = frame->pool->arena,
+        .key = frame->pool->key,
     };
 }
 

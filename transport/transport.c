@@ -51,6 +51,22 @@ void transport_no_disarm(struct transport *tp)
     (void)tp;
 }
 
+int transport_no_memory_add(struct transport *tp, struct zcb_arena *arena, char *why,
+                            size_t why_bytes)
+{
+    (void)tp;
+    (void)why;
+    (void)why_bytes;
+    arena->key = 0;
+    return 0;
+}
+
+void transport_no_memory_drop(struct transport *tp, struct zcb_arena *arena)
+{
+    (void)tp;
+    (void)arena;
+}
+
 int transport_why(char *why, size_t why_bytes, int error, const char *format, ...)
 {
     va_list values;

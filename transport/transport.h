@@ -15,7 +15,7 @@
  *                 empty: the whole frame is in the head until somebody parses it (head_bytes is
  *                 the frame's length)
  *             T3  a link or an address that goes away and comes back costs frames, nothing else
- * Thread:     open, query and close: control thread. All others: poll core.
+ * Thread:     open, query, close and what is about memory: control thread. All others: poll core.
  */
 
 #include <stddef.h>
@@ -44,9 +44,11 @@ struct transport_config {
     uint16_t multicast_port;
     uint8_t multicast_ttl;
     struct zcb_pool *rx_pool; /* slots of at least frame_bytes_max */
-    uint32_t rx_reserve;      /* leave so many frames in the pool untouched */
-    uint64_t socket_bytes;    /* wanted kernel buffer, 0: the backend's choice */
-    const void *backend;      /* the backend's own part of the configuration, or NULL */
+    /* Where its slots lie, for backends that must tell a card: the keys of both are set by open. */
+    struct zcb_arena *rx_arena;
+    uint32_t rx_reserve;   /* leave so many frames in the pool untouched */
+    uint64_t socket_bytes; /* wanted kernel buffer, 0: the backend's choice */
+    const void *backend;   /* the backend's own part of the configuration, or NULL */
 };
 
 struct transport_caps {
@@ -117,6 +119,17 @@ struct transport_ops {
     void (*disarm)(struct transport *tp); /* after TRANSPORT_LOOK */
     /* Drop references of completed sends. Returns how many. */
     int (*tx_reap)(struct transport *tp);
+    /**
+     * Memory that frames will be sent from: a card reads it by itself when it has been told. Sets
+     * arena->key, which slices of payload there carry. 0: the backend reads it as it is, or, when
+     * that cannot be, copies.
+     *
+     * Thread:  control thread, between open and close, while the poll core is at work
+     * Errors:  -errno, and `why` says in one line why payload from there is copied
+     */
+    int (*memory_add)(struct transport *tp, struct zcb_arena *arena, char *why, size_t why_bytes);
+    /* Nothing from there is under way, or will be sent. What is left when it closes goes then. */
+    void (*memory_drop)(struct transport *tp, struct zcb_arena *arena);
     const struct transport_stats *(*stats)(const struct transport *tp);
     /* Its own counters, at most TRANSPORT_COUNTERS_MAX. Returns how many. */
     int (*counters)(const struct transport *tp, struct transport_counter *list);
@@ -139,6 +152,9 @@ int transport_no_counters(const struct transport *tp, struct transport_counter *
 enum transport_rest transport_sleep(struct transport *tp);
 enum transport_rest transport_nap(struct transport *tp);
 void transport_no_disarm(struct transport *tp);
+int transport_no_memory_add(struct transport *tp, struct zcb_arena *arena, char *why,
+                            size_t why_bytes);
+void transport_no_memory_drop(struct transport *tp, struct zcb_arena *arena);
 
 /* By the name of the configuration: "udp". NULL: no such backend is built in. */
 const struct transport_ops *transport_find(const char *name);

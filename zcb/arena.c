@@ -76,7 +76,8 @@ static int create(struct zcb_arena *arena, const char *name, enum zcb_writer wri
     if (error)
         goto close_fd;
     error = -ENOMEM;
-    arena->base = map(fd, 0, arena->bytes, writer == ZCB_WRITER_CREATOR ? ZCB_WRITE : ZCB_READ);
+    arena->access = writer == ZCB_WRITER_CREATOR ? ZCB_WRITE : ZCB_READ;
+    arena->base = map(fd, 0, arena->bytes, arena->access);
     if (!arena->base)
         goto close_fd;
     error = seal(fd, writer);
@@ -138,7 +139,7 @@ static bool is_arena(int fd, size_t bytes, uint32_t *page_bytes)
 int zcb_arena_map(struct zcb_arena *arena, int fd, size_t bytes, uint32_t id,
                   enum zcb_access access)
 {
-    struct zcb_arena made = { .bytes = bytes, .id = id, .fd = fd };
+    struct zcb_arena made = { .bytes = bytes, .id = id, .access = access, .fd = fd };
     if (!is_arena(fd, bytes, &made.page_bytes))
         return -EPROTO;
     /* Page tables for a large arena that hundreds of handles of one process only read, and mostly

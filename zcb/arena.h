@@ -42,7 +42,9 @@ struct zcb_arena {
     size_t bytes;        /* as mapped: a multiple of page_bytes */
     uint32_t page_bytes; /* 4096 or 2097152: says what was got */
     uint32_t id;         /* chosen by the creator; 0 is never a valid id */
-    int fd;              /* -1 after zcb_arena_close_fd() */
+    enum zcb_access access;
+    uint32_t key; /* by which a transport knows it, for slices; 0: by none */
+    int fd;       /* -1 after zcb_arena_close_fd() */
 };
 
 /**

@@ -48,7 +48,7 @@ struct zcb_slice {
     uint32_t offset;
     uint32_t bytes;
     uint32_t arena;
-    uint32_t zero;
+    uint32_t key;    /* of that arena */
     uint64_t cookie; /* its owner's name for it, 0: nobody counts */
 };
 
@@ -82,7 +82,8 @@ struct zcb_pool {
     uint8_t *slots;        /* the first; the others each stride_bytes further, in an arena */
     uint32_t slot_bytes;   /* a multiple of CACHE_LINE_BYTES */
     uint32_t stride_bytes; /* slot_bytes and the headroom */
-    uint32_t arena;        /* id of the arena the slots lie in */
+    uint32_t arena;        /* id of the arena the slots lie in, */
+    uint32_t key;          /* and its key, which may come later */
     uint32_t arena_offset; /* of slots in that arena */
     uint32_t count;
     uint32_t free_count;

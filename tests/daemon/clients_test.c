@@ -44,6 +44,10 @@ static struct core_stats stats;
 static struct zcb_arena rx_arena;
 static struct zcb_pool rx_pool;
 static struct fake_client fake[CLIENTS];
+static uint8_t control_memory[CONTROL_BYTES];
+static const struct zcb_arena control = {
+    .base = control_memory, .bytes = CONTROL_BYTES, .id = CONTROL_ARENA, .key = 7
+};
 static struct core_event event[64];
 static int event_count;
 static uint32_t views;
@@ -111,7 +115,7 @@ static void setup(void)
                                         &(struct zcb_pool_shape){ .slot_bytes = SLOT_BYTES,
                                                                   .count = RX_COUNT,
                                                                   .slices_max = 1 })));
-    cr_assert(zero(int, clients_create(&cs, 16)));
+    cr_assert(zero(int, clients_create(&cs, 16, &control)));
     cr_assert(zero(int, groups_create(&groups, 1, nodes, 1, &groups_ops, NULL)));
     cr_assert(zero(int, deliver_create(&deliver, &rx_pool, 16, 100, &stats, &deliver_ops, NULL)));
     cs.deliver = &deliver;
@@ -202,6 +206,15 @@ Test(clients, D7_messages_sent_after_the_join_was_accepted_follow_it)
     turn();
     cr_assert(eq(str, (char *)story(0), "Jab"));
     cr_assert(eq(u32, taken[1].port, taken[0].port));
+}
+
+Test(clients, payload_says_what_the_transport_knows_its_memory_by)
+{
+    cr_assert(eq(u32, join(0, 100, "g"), CS_OK));
+    send_text(0, "a");
+    turn();
+    cr_assert(eq(u32, taken[0].payload.key, control.key));
+    cr_assert(eq(u32, taken[1].payload.key, 1000 + fake[0].tx_arena));
 }
 
 Test(clients, D6_a_leave_goes_behind_what_was_sent_before_it)

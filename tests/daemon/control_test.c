@@ -398,6 +398,22 @@ Test(control, M2_one_large_message_fits_and_leaves_room_for_small_ones)
     client_close(&b);
 }
 
+Test(control, K5_the_transport_knows_a_segment_before_the_core_does_and_until_it_is_gone)
+{
+    struct client client = welcome();
+    cr_assert(eq(int, client_do(&client, CTL_TX_GET, 0, 100000), CS_OK));
+    uint32_t index = client.answer.arg;
+    cr_assert(eq(int, room.core.memory_count, 1));
+    cr_assert(eq(u32, room.core.segment_key, 1000 + client.answer.arena));
+    cr_assert(eq(int, client_do(&client, CTL_TX_PUT, index, 0), CS_OK));
+    room_form(&room); /* CORE_EVENT_SEGMENT_GONE is seen */
+    cr_assert(eq(int, room.core.memory_count, 0));
+    room.core.memory_full = true; /* then it is copied */
+    cr_assert(eq(int, client_do(&client, CTL_TX_GET, 0, 100000), CS_OK));
+    cr_assert(eq(u32, room.core.segment_key, 0));
+    client_close(&client);
+}
+
 Test(control, M1_all_segments_together_have_a_bound)
 {
     enum { MIB = 1 << 20 };

@@ -77,7 +77,9 @@ static void setup(void)
     tx_pool.retain = segment_retain;
     tx_pool.release = segment_release;
     cr_assert(zero(int, deliver_create(&d, &rx_pool, CLIENTS, WAITING, &stats, &ops, NULL)));
-    segment_init(&segment, payload, sizeof(payload), TX_ARENA, NULL);
+    segment_init(&segment,
+                 &(struct zcb_arena){ .base = payload, .bytes = sizeof(payload), .id = TX_ARENA },
+                 NULL);
     for (size_t i = 0; i < sizeof(payload); i++)
         payload[i] = (uint8_t)(i * 31 + i / 257);
     static struct client *locals[CLIENTS];

@@ -90,7 +90,12 @@ static inline struct core_segment_setup fake_client_segment(struct fake_client *
     return (struct core_segment_setup){
         .client_slot = f->setup.slot,
         .index = 0,
-        .arena = { .base = f->tx, .bytes = bytes, .id = arena, .fd = -1, .page_bytes = 4096 },
+        .arena = { .base = f->tx,
+                   .bytes = bytes,
+                   .id = arena,
+                   .key = 1000 + arena,
+                   .fd = -1,
+                   .page_bytes = 4096 },
     };
 }
 

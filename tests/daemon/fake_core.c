@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,6 +114,7 @@ static void obey(struct core *core, const struct core_command *command)
     } else if (command->type == CORE_SEGMENT_ADD) {
         const struct core_segment_setup *s = command->in.segment;
         error = core->error ? core->error : CS_OK;
+        core->segment_key = s->arena.key;
         if (error == CS_OK)
             core->segment_arena[s->client_slot][s->index] = s->arena.id;
     } else if (command->type == CORE_MEMBERS) {
@@ -144,6 +146,27 @@ int core_command(struct core *core, const struct core_command *command)
     }
     pthread_mutex_unlock(&core->lock);
     return full ? -EAGAIN : 0;
+}
+
+int core_memory_add(struct core *core, struct zcb_arena *arena, char *why, size_t why_bytes)
+{
+    pthread_mutex_lock(&core->lock);
+    bool full = core->memory_full;
+    arena->key = full ? 0 : 1000 + arena->id;
+    core->memory_count += !full;
+    pthread_mutex_unlock(&core->lock);
+    snprintf(why, why_bytes, "the card has no room for more");
+    return full ? -ENOSPC : 0;
+}
+
+/* While it is mapped, and all of it is there. */
+void core_memory_drop(struct core *core, struct zcb_arena *arena)
+{
+    struct stat st;
+    INVARIANT(fstat(arena->fd, &st) == 0 && (uint64_t)st.st_blocks * 512 == arena->bytes);
+    pthread_mutex_lock(&core->lock);
+    core->memory_count -= arena->key != 0;
+    pthread_mutex_unlock(&core->lock);
 }
 
 bool core_event(struct core *core, struct core_event *event)

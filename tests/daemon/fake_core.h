@@ -28,6 +28,9 @@ struct core {
     struct core_name group; /* of the last join */
     uint32_t entry_count;   /* what CORE_ITERATE has */
     uint32_t error;         /* the answer to CLIENT_ADD and SEGMENT_ADD when not 0 */
+    int memory_count;       /* segments the transport knows */
+    uint32_t segment_key;   /* of the last CORE_SEGMENT_ADD */
+    bool memory_full;       /* it takes no more */
     uint32_t held_type;     /* commands of this type are not answered */
     bool full;              /* the command queue has no room */
 };

@@ -306,6 +306,7 @@ static void setup(void)
                                  &(struct zcb_pool_shape){
                                      .slot_bytes = FRAMES_BYTES_MAX, .count = 4, .slices_max = 4 }),
                  0));
+    pool.key = 9;
 }
 
 static void teardown(void)
@@ -345,6 +346,7 @@ Test(wire, a_split_frame_has_its_payload_as_its_one_slice, .init = setup, .fini 
     cr_assert(eq(u32, frame->slice_count, 1));
     cr_assert(eq(u32, frame->slice[0].bytes, 17));
     cr_assert(eq(u32, frame->slice[0].arena, 5));
+    cr_assert(eq(u32, frame->slice[0].key, 9));
     cr_assert(eq(ptr, (void *)frame->slice[0].data, arena.base + frame->slice[0].offset));
     cr_assert(eq(ptr, (void *)frame->slice[0].data, frame->head + frame->head_bytes));
     zcb_drop(frame, ZCB_HELD_RING);

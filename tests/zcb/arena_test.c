@@ -45,6 +45,7 @@ static struct zcb_arena arena_of(enum zcb_writer writer)
     cr_assert(eq(
         int, zcb_arena_create(&arena, "arena_test", ARENA_BYTES, ARENA_ID, ZCB_PAGES_SMALL, writer),
         0));
+    cr_assert(eq(int, arena.access, writer == ZCB_WRITER_CREATOR ? ZCB_WRITE : ZCB_READ));
     return arena;
 }
 
