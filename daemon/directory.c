@@ -9,6 +9,14 @@
 
 #include "config.h"
 
+/* Clients of other users pass through: it is not for the umask of who starts us to decide. */
+static int make_part(const char *path)
+{
+    if (mkdir(path, 0755) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    return chmod(path, 0755) == 0 ? 0 : -errno;
+}
+
 /* The parts above may be anyone's and unwritable to us: only the last one must succeed. */
 static int make_parts(const char *path)
 {
@@ -21,7 +29,7 @@ static int make_parts(const char *path)
             continue;
         memcpy(part, path, i);
         part[i] = 0;
-        failed = mkdir(part, 0755) != 0 && errno != EEXIST ? -errno : 0;
+        failed = make_part(part);
     }
     return failed;
 }

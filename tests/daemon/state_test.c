@@ -163,13 +163,21 @@ Test(state, a_directory_that_others_may_write_is_refused)
     cr_assert(ne(ptr, (void *)strstr(why, "state_dir"), NULL));
 }
 
-Test(state, a_directory_is_made_with_those_above_it)
+Test(state, a_directory_is_made_with_those_above_it_whatever_the_umask)
 {
     struct state a;
-    char base[CONFIG_PATH_BYTES];
+    struct stat st;
+    char base[CONFIG_PATH_BYTES], above[CONFIG_PATH_BYTES];
     strcpy(base, config.state_dir);
-    snprintf(config.state_dir, sizeof(config.state_dir), "%.200s/deep/er", base);
+    snprintf(above, sizeof(above), "%.200s/deep", base);
+    snprintf(config.state_dir, sizeof(config.state_dir), "%.200s/er", above);
+    mode_t mask = umask(077);
     cr_assert(eq(int, state_open(&a, &config, why, sizeof(why)), 0), "%s", why);
+    umask(mask);
+    cr_assert(eq(int, stat(config.state_dir, &st), 0));
+    cr_assert(eq(int, (int)(st.st_mode & 0777), 0755));
+    cr_assert(eq(int, stat(above, &st), 0));
+    cr_assert(eq(int, (int)(st.st_mode & 0777), 0755));
     strcpy(config.state_dir, base);
 }
 
