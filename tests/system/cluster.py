@@ -30,6 +30,7 @@ class Cluster:
         services, where it is permitted. Three of them, their clients and whatever else a machine is about
         share two processors here, and a service that waits for one looks like a dead one."""
         self.folder = tempfile.mkdtemp(prefix="sy-")
+        self.programs = BUILD  # where clients come from
         self.count, self.family, self.nice = count, family, nice
         self.sections = sections
         self.daemons, self.agents = {}, []
@@ -76,10 +77,20 @@ class Cluster:
             f.write(text)
 
     def environment(self, i):
-        return dict(os.environ, SYNCHROTRON_RUNTIME_DIR=self.path(f"run{i}"), LD_LIBRARY_PATH=CLIENT)
+        return dict(os.environ, SYNCHROTRON_RUNTIME_DIR=self.path(f"run{i}"), LD_LIBRARY_PATH=os.path.join(self.programs, "client"))
 
     def program(self, name):
-        return [os.path.join(BUILD, name)]
+        return [os.path.join(self.programs, name)]
+
+    def open_to_all(self, *programs):
+        """Clients may be other users, who may not come where the build is."""
+        self.programs = self.path("programs")
+        libraries = [f"client/{name}" for name in os.listdir(CLIENT) if os.path.isfile(os.path.join(CLIENT, name))]
+        for name in (*programs, *libraries):
+            os.makedirs(os.path.dirname(os.path.join(self.programs, name)), exist_ok=True)
+            shutil.copy(os.path.join(BUILD, name), os.path.join(self.programs, name))
+        os.chmod(self.folder, 0o755)
+        run("chmod", "-R", "a+rX", self.programs)
 
     def command(self, i):
         return [DAEMON, "-f", "-c", self.path(f"{i}.conf")]

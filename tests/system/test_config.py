@@ -370,7 +370,7 @@ def test_the_state_survives_and_a_broken_one_is_told(make_cluster):
 @pytest.mark.parametrize("admitted", [False, True])
 def test_who_may_connect_is_said_by_the_configuration(make_cluster, admitted):
     cluster = make_cluster(1, "loopback", clients={"uid": 65534} if admitted else {})
-    os.chmod(cluster.folder, 0o755)
+    cluster.open_to_all("tests/system/agent")
     agent = cluster.agent(1, user=65534, group=65534, extra_groups=())
     result = agent.repeat("init", "h", 0)
     assert result == (CS_OK if admitted else CS_ERR_ACCESS)
