@@ -29,7 +29,7 @@ struct backend {
     int family; /* 0: nodes need no addresses */
     bool multicast;
     bool by_reference;
-    const char *port;          /* of DPDK; "%d" is the party */
+    const char *port;          /* of DPDK; "%d" is the party; "pci": a card for each */
     uint32_t frame_bytes_most; /* 0: any */
     bool filters;              /* interfaces drop what is for groups they were not told of */
     bool forgets;              /* what is under way when a party goes is lost */
@@ -49,6 +49,8 @@ enum backend_index {
     DPDK_AF_PACKET_MULTICAST,
     DPDK_AF_XDP_IPV4,
     DPDK_FILTERED,
+    DPDK_PCI_IPV4,
+    DPDK_PCI_IPV6_MULTICAST,
     BACKENDS
 };
 extern const struct backend backends[BACKENDS];

@@ -7,13 +7,19 @@
 #include <criterion/criterion.h>
 
 /* A claim is one function that is given the backend; a test of each backend runs it. Those of DPDK
- * have a program of their own. */
+ * have a program of their own, and so have cards, for machines that have them. */
 #define RUN(suite, backend, name) \
     Test(suite, name)             \
     {                             \
         name(backend);            \
     }
-#ifdef HAVE_DPDK
+#if defined ON_CARDS
+#define CLAIM(name)                                        \
+    static void name(enum backend_index backend);          \
+    RUN(pci_ipv4, DPDK_PCI_IPV4, name)                     \
+    RUN(pci_ipv6_multicast, DPDK_PCI_IPV6_MULTICAST, name) \
+    static void name(enum backend_index backend)
+#elif defined HAVE_DPDK
 #define CLAIM(name)                                               \
     static void name(enum backend_index backend);                 \
     RUN(memif_ipv4, DPDK_MEMIF_IPV4, name)                        \

@@ -53,6 +53,15 @@ static int make_vdev(const struct dpdk_port_config *config)
     return failed;
 }
 
+/* EAL looks for cards as it starts, and forgets those that are closed. */
+static int find_port(const struct dpdk_port_config *config, uint16_t *id)
+{
+    int failed = rte_eth_dev_get_port_by_name(config->name, id);
+    if (failed && config->kind == DPDK_PCI && rte_dev_probe(config->name) == 0)
+        failed = rte_eth_dev_get_port_by_name(config->name, id);
+    return failed;
+}
+
 static int make_device(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
                        size_t why_bytes)
 {
@@ -61,7 +70,7 @@ static int make_device(struct dpdk_port *port, const struct dpdk_port_config *co
     if (failed)
         return refused(config, failed, "no such port can be made", make_mend[config->kind], why,
                        why_bytes);
-    failed = rte_eth_dev_get_port_by_name(config->name, &port->id);
+    failed = find_port(config, &port->id);
     if (failed)
         return refused(config, failed, "there is no such device", make_mend[config->kind], why,
                        why_bytes);
@@ -213,12 +222,16 @@ static void drop_pending(struct dpdk_port *port)
 static void end(void *arg)
 {
     struct dpdk_port *port = arg;
+    struct rte_eth_dev_info info = { 0 };
     if (port->started)
         (void)rte_eth_dev_stop(port->id);
     port->started = false;
+    (void)rte_eth_dev_info_get(port->id, &info);
     (void)rte_eth_dev_close(port->id);
     if (port->kind != DPDK_PCI)
         (void)rte_vdev_uninit(port->name);
+    else if (info.device)
+        (void)rte_dev_remove(info.device); /* or it cannot be probed again */
 }
 
 void dpdk_port_close(struct dpdk_port *port)
