@@ -18,6 +18,7 @@ import time
 
 import archive
 import qemu
+from cables import Cables
 from options import FAILED, TIME_LIMIT, arguments
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -133,11 +134,17 @@ class Machine:
         with open(files["initramfs"], "wb", closefd=False) as file:
             file.write(archive.initramfs(guest, version, os.path.join(HERE, "init"),
                                          request(chosen, guest, version, mark)))
-        files["control"] = self.connect(Lines(self.take_verdict).take)
-        files["console"] = self.connect(Lines(self.take_console).take)
-        files["qemu"] = self.connect(Lines(self.take_console).take)
-        for name, output in zip(("out", "err"), self.outputs or [Output(2, mark)] * 2):
-            files[name] = self.connect(output.take)
+        cables = Cables()
+        takers = {
+            "control": Lines(self.take_verdict).take, "console": Lines(self.take_console).take,
+            "qemu": Lines(self.take_console).take, "cables": Lines(cables.take_wish).take,
+            "monitor": Lines(cables.take_answer).take,
+            **dict(zip(("out", "err"), (output.take for output in self.outputs or [Output(2, mark)] * 2))),
+        }
+        ours = {}
+        for name, take in takers.items():
+            ours[name], files[name] = self.connect(take)
+        cables.connect(guest=ours["cables"], monitor=ours["monitor"])
         words = qemu.command(chosen, PROJECT, os.path.join(guest, "vmlinux"), files)
         if self.verbose:
             say(shlex.join(words))
@@ -150,7 +157,7 @@ class Machine:
     def connect(self, take):
         ours, theirs = socket.socketpair()
         self.selector.register(ours, selectors.EVENT_READ, take)
-        return theirs.detach()
+        return ours, theirs.detach()
 
     def take_verdict(self, line):
         if line == "ready":

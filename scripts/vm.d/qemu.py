@@ -4,19 +4,20 @@ import ctypes
 import mmap
 import time
 
-PORTS = ("control", "out", "err")  # of the guest, each a socket of ours
+PORTS = ("control", "out", "err", "cables")  # of the guest, each a socket of ours
 KERNEL = ("console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr audit=0 apparmor=0 init_on_alloc=0 "
           "tsc=reliable no_timer_check rcupdate.rcu_expedited=1")
 
 
 def command(chosen, project, vmlinux, files):
-    """files: descriptors of the initramfs, of the console, and of the PORTS, by name."""
+    """files: descriptors of the initramfs, the console, the monitor and the PORTS, by name."""
     words = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", "synchrotron-vm",
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
              "-smp", str(chosen.cpus), "-m", str(chosen.memory), *processor(chosen),
              "-kernel", vmlinux, "-initrd", f"/dev/fd/{files['initramfs']}",
              "-append", kernel(chosen),
              "-chardev", f"socket,id=console,fd={files['console']}", "-serial", "chardev:console",
+             "-chardev", f"socket,id=monitor,fd={files['monitor']}", "-mon", "chardev=monitor,mode=control",
              *folder("root", "/", ",readonly=on"), *folder("project", project),
              "-device", "virtio-serial-pci"]
     for name in PORTS:

@@ -4,7 +4,7 @@ take.
 
 SYNCHROTRON_TEST_PORT says which port: udp, the kernel's sockets, if it is not set; memif, af_packet or
 af_xdp, by transport dpdk; pci, by cards of the machine's own, one for each node, on one wire, which
-SYNCHROTRON_VM_NICS names (scripts/vm).
+SYNCHROTRON_VM_NICS names, and cables that SYNCHROTRON_VM_CABLE pulls (scripts/vm).
 """
 
 import itertools
@@ -19,6 +19,7 @@ import pytest
 PORT = os.environ.get("SYNCHROTRON_TEST_PORT", "udp")
 PORTS = ("udp", "memif", "af_packet", "af_xdp", "pci")
 CARDS = os.environ.get("SYNCHROTRON_VM_NICS", "").split()
+CABLE = os.environ.get("SYNCHROTRON_VM_CABLE")
 _serial = itertools.count(1)
 
 
@@ -53,7 +54,7 @@ def sweep():
 class Network:
     """One namespace a node, joined by a bridge in a namespace of its own."""
 
-    cuts = True
+    cuts = ("cut", "split", "flap")  # what can be done to it
 
     def __init__(self, count, mtu=1500):
         self.tag = f"sy{os.getpid()}x{next(_serial)}"
@@ -238,7 +239,7 @@ class Loopback(OneNamespace):
 class Memory(OneNamespace):
     """For DPDK's memif: each two services share memory, by sockets in one folder."""
 
-    cuts = False
+    cuts = ()
 
     def __init__(self, count, folder):
         super().__init__(count)
@@ -260,18 +261,35 @@ class Memory(OneNamespace):
 class Cards(Memory):
     """A card for each service, all on one wire."""
 
+    cuts = ("cut", "flap")
+
     def __init__(self, count, folder):
         super().__init__(count, folder)
+        self.pulled = set()
         if count > len(CARDS):
             pytest.skip(f"this machine has {len(CARDS)} cards for services (SYNCHROTRON_VM_NICS)")
 
     def keys(self, i):
         return {"transport": {"name": "dpdk"}, "dpdk": {"port": CARDS[i - 1]}}
 
-    def cut(self, *_):
-        pytest.skip("one wire for all cards: it cannot be cut from here")
+    def cut(self, *nodes):
+        for i in nodes:
+            run(CABLE, str(i - 1), "off")
+            self.pulled.add(i)
 
-    heal = split = narrow = cut
+    def heal(self, *nodes):
+        for i in nodes or self.names:
+            run(CABLE, str(i - 1), "on")
+            self.pulled.discard(i)
+
+    def split(self, *_):
+        pytest.skip("one wire for all cards: who is on it reaches everybody")
+
+    narrow = split
+
+    def close(self):
+        if self.pulled:
+            self.heal(*self.pulled)
 
 
 def make_network(kind, count, mtu, folder, family):
