@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+enum { CHECK_AHEAD = 16 }; /* frames that a check asks memory for before it needs them */
+
+static_assert(offsetof(struct zcb, dest) == CACHE_LINE_BYTES, "who holds a frame is in one line");
+
 const char *const zcb_holder_name[ZCB_HOLDERS] = {
     [ZCB_HELD_TRANSPORT] = "transport", [ZCB_HELD_RING] = "ring",     [ZCB_HELD_OUT] = "out",
     [ZCB_HELD_PARTIAL] = "partial",     [ZCB_HELD_CLIENT] = "client", [ZCB_HELD_EVENT] = "event",
@@ -36,12 +40,9 @@ int zcb_pool_create(struct zcb_pool *pool, const struct zcb_arena *arena,
     pool->frames = aligned_alloc(CACHE_LINE_BYTES, pool->frame_bytes * count);
     if (!pool->frames)
         return -ENOMEM;
-    memset(pool->frames, 0, pool->frame_bytes * count);
     for (uint32_t slot = count; slot-- > 0;) { /* so that slot 0 is the first to be had */
         struct zcb *frame = zcb_at(pool, slot);
-        frame->pool = pool;
-        frame->slot = slot;
-        frame->next = pool->free;
+        *frame = (struct zcb){ .pool = pool, .slot = slot, .next = pool->free };
         pool->free = frame;
     }
     return 0;
@@ -150,13 +151,15 @@ void zcb_set_base(struct zcb *frame, struct zcb *base)
     frame->base = base;
 }
 
-void zcb_pool_check(const struct zcb_pool *pool)
+/* P1 to P3 where frames from slot `used` on have never been taken: they end the free list. */
+static void check_used(const struct zcb_pool *pool, uint32_t used)
 {
     uint64_t held[ZCB_HOLDERS] = { 0 };
     uint32_t unheld = 0;
-    for (uint32_t slot = 0; slot < pool->count; slot++) {
+    for (uint32_t slot = 0; slot < used; slot++) {
         const struct zcb *frame = zcb_at(pool, slot);
         uint32_t refs = 0;
+        __builtin_prefetch(pool->frames + (slot + CHECK_AHEAD) * pool->frame_bytes);
         for (int holder = 0; holder < ZCB_HOLDERS; holder++) {
             refs += frame->held[holder];
             held[holder] += frame->held[holder];
@@ -165,12 +168,24 @@ void zcb_pool_check(const struct zcb_pool *pool)
         INVARIANT(frame->refs == refs);
         unheld += refs == 0;
     }
+    const struct zcb *end = used < pool->count ? zcb_at(pool, used) : NULL;
     uint32_t listed = 0;
-    for (const struct zcb *frame = pool->free; frame; frame = frame->next) {
-        INVARIANT(frame->refs == 0); /* P1 */
-        INVARIANT(++listed <= pool->count);
+    for (const struct zcb *frame = pool->free; frame != end; frame = frame->next) {
+        INVARIANT(frame && frame->refs == 0); /* P1 */
+        INVARIANT(++listed <= used);
     }
-    INVARIANT(listed == unheld && listed == pool->free_count); /* P1, P3 */
+    INVARIANT(listed == unheld && listed + (pool->count - used) == pool->free_count); /* P1, P3 */
     for (int holder = 0; holder < ZCB_HOLDERS; holder++)
         INVARIANT(held[holder] == pool->held[holder]); /* P2 */
+}
+
+void zcb_pool_check(const struct zcb_pool *pool)
+{
+    check_used(pool, pool->count);
+}
+
+/* The frame freed last is taken first: so many were never needed. */
+void zcb_pool_check_used(const struct zcb_pool *pool)
+{
+    check_used(pool, pool->count - pool->free_least);
 }

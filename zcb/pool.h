@@ -61,13 +61,14 @@ struct zcb {
     uint8_t *head;
     uint32_t head_bytes;
     uint32_t payload_bytes; /* sum of the slices */
-    uint32_t dest;          /* node id, ZCB_TO_ALL or ZCB_TO_RING */
-    uint32_t from;          /* received: node the transport says it came from, NODE_NONE unknown */
     uint32_t slot;          /* index in the pool */
     uint32_t refs;
     uint16_t held[ZCB_HOLDERS];
     uint16_t slice_count;
     uint16_t zero;
+    /* a cache line up to here */
+    uint32_t dest; /* node id, ZCB_TO_ALL or ZCB_TO_RING */
+    uint32_t from; /* received: node the transport says it came from, NODE_NONE unknown */
     struct zcb_slice slice[]; /* slices_max of the pool */
 };
 
@@ -151,5 +152,7 @@ static inline uint32_t zcb_slot_offset(const struct zcb *frame)
 
 /* P1 to P3 over the whole pool, by counting: for tests and the simulator. Aborts when broken. */
 void zcb_pool_check(const struct zcb_pool *pool);
+/* The same of frames that were ever taken, which may be few. */
+void zcb_pool_check_used(const struct zcb_pool *pool);
 
 #endif

@@ -234,6 +234,7 @@ Test(pool, P1_to_P3_hold_whatever_is_done)
             model[slot][from]--;
         }
         zcb_pool_check(&pool);
+        zcb_pool_check_used(&pool);
         cr_assert(eq(int,
                      memcmp(frame ? frame->held : model[0], frame ? model[frame->slot] : model[0],
                             sizeof(model[0])),
@@ -305,6 +306,24 @@ Test(pool_broken, P3_the_check_sees_a_frame_lost, .signal = SIGABRT)
 {
     pool.free = pool.free->next;
     zcb_pool_check(&pool);
+}
+
+Test(pool_broken, P3_the_check_of_used_frames_sees_one_lost, .signal = SIGABRT)
+{
+    struct zcb *frame = zcb_get(&pool, ZCB_HELD_RING);
+    zcb_drop(frame, ZCB_HELD_RING);
+    zcb_pool_check_used(&pool);
+    pool.free = frame->next;
+    zcb_pool_check_used(&pool);
+}
+
+Test(pool_broken, P1_the_check_of_used_frames_sees_one_that_was_never_taken, .signal = SIGABRT)
+{
+    struct zcb *frame = zcb_get(&pool, ZCB_HELD_RING);
+    zcb_drop(frame, ZCB_HELD_RING);
+    zcb_pool_check_used(&pool);
+    frame->next = frame->next->next;
+    zcb_pool_check_used(&pool);
 }
 
 Test(pool_broken, slots_beyond_the_arena_abort, .signal = SIGABRT)
