@@ -106,9 +106,8 @@ static void send_frame(struct sim_endpoint *e, struct sim_tx *tx)
 /* M4: the frame is under way until the last of its packets is. */
 static void tx_take(struct sim_endpoint *e, struct zcb *frame)
 {
-    struct sim_tx *tx = malloc(sizeof *tx);
+    struct sim_tx *tx = sim_tx_take(e->net);
 
-    INVARIANT(tx != NULL);
     *tx = (struct sim_tx){ .owner = e, .frame = frame, .pending = 1 };
     zcb_pass(frame, ZCB_HELD_OUT, ZCB_HELD_TRANSPORT);
     send_frame(e, tx);
@@ -127,7 +126,7 @@ static int endpoint_tx_reap(struct transport *tp)
     while ((tx = e->done) != NULL) {
         e->done = tx->next;
         zcb_drop(tx->frame, ZCB_HELD_TRANSPORT);
-        free(tx);
+        sim_tx_free(e->net, tx);
         count++;
     }
     return count;
@@ -198,7 +197,7 @@ static int endpoint_rx_burst(struct transport *tp, struct zcb **frames, int coun
             e->stats.rx_bytes += frame->head_bytes;
             frames[got++] = frame;
         }
-        sim_packet_free(sim_inbox_take(node));
+        sim_packet_free(e->net, sim_inbox_take(node));
     }
     return got;
 }
@@ -228,7 +227,7 @@ static void endpoint_close(struct transport *tp)
     struct sim_packet *packet;
 
     while ((packet = sim_inbox_take(node)) != NULL)
-        sim_packet_free(packet);
+        sim_packet_free(e->net, packet);
     sim_net_detach(e->net, e);
     (void)endpoint_tx_reap(tp);
     node->endpoint = NULL;

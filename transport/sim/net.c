@@ -21,7 +21,17 @@ void sim_net_destroy(struct sim_net *net)
     for (uint32_t i = 0; i < net->node_count; i++)
         INVARIANT(net->node[i].endpoint == NULL);
     for (size_t i = 0; i < net->heap_count; i++)
-        sim_packet_free(net->heap[i]);
+        free(net->heap[i].packet);
+    while (net->spare != NULL) {
+        struct sim_packet *next = net->spare->next;
+        free(net->spare);
+        net->spare = next;
+    }
+    while (net->spare_tx != NULL) {
+        struct sim_tx *next = net->spare_tx->next;
+        free(net->spare_tx);
+        net->spare_tx = next;
+    }
     free(net->heap);
     free(net);
 }
@@ -49,12 +59,12 @@ uint32_t sim_node_index(struct sim_net *net, uint32_t node_id)
     return net->node_count++;
 }
 
-static bool earlier(const struct sim_packet *a, const struct sim_packet *b)
+static bool earlier(const struct sim_flight *a, const struct sim_flight *b)
 {
     return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : a->serial < b->serial;
 }
 
-static void heap_push(struct sim_net *net, struct sim_packet *packet)
+static void heap_push(struct sim_net *net, const struct sim_flight *flight)
 {
     size_t i = net->heap_count++;
 
@@ -63,22 +73,22 @@ static void heap_push(struct sim_net *net, struct sim_packet *packet)
         net->heap = realloc(net->heap, net->heap_room * sizeof(net->heap[0]));
         INVARIANT(net->heap != NULL);
     }
-    for (; i > 0 && earlier(packet, net->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i > 0 && earlier(flight, &net->heap[(i - 1) / 2]); i = (i - 1) / 2)
         net->heap[i] = net->heap[(i - 1) / 2];
-    net->heap[i] = packet;
+    net->heap[i] = *flight;
 }
 
 static struct sim_packet *heap_pop(struct sim_net *net)
 {
-    struct sim_packet *top = net->heap[0];
-    struct sim_packet *last = net->heap[--net->heap_count];
+    struct sim_packet *top = net->heap[0].packet;
+    struct sim_flight last = net->heap[--net->heap_count];
     size_t i = 0;
 
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child + 1 < net->heap_count && earlier(net->heap[child + 1], net->heap[child]))
+        if (child + 1 < net->heap_count && earlier(&net->heap[child + 1], &net->heap[child]))
             child++;
-        if (child >= net->heap_count || !earlier(net->heap[child], last))
+        if (child >= net->heap_count || !earlier(&net->heap[child], &last))
             break;
         net->heap[i] = net->heap[child];
         i = child;
@@ -87,11 +97,45 @@ static struct sim_packet *heap_pop(struct sim_net *net)
     return top;
 }
 
-void sim_packet_free(struct sim_packet *packet)
+/* One with room for the longest that its sender sends: the next will do as well. */
+static struct sim_packet *packet_take(struct sim_net *net, uint32_t room)
+{
+    struct sim_packet *packet = net->spare;
+
+    if (packet != NULL)
+        net->spare = packet->next;
+    if (packet == NULL || packet->room < room) {
+        free(packet);
+        packet = malloc(sizeof *packet + room);
+        INVARIANT(packet != NULL);
+        packet->room = room;
+    }
+    return packet;
+}
+
+void sim_packet_free(struct sim_net *net, struct sim_packet *packet)
 {
     INVARIANT(packet->tx == NULL);
-    free(packet->bytes);
-    free(packet);
+    packet->next = net->spare;
+    net->spare = packet;
+}
+
+struct sim_tx *sim_tx_take(struct sim_net *net)
+{
+    struct sim_tx *tx = net->spare_tx;
+
+    if (tx != NULL)
+        net->spare_tx = tx->next;
+    else
+        tx = malloc(sizeof *tx);
+    INVARIANT(tx != NULL);
+    return tx;
+}
+
+void sim_tx_free(struct sim_net *net, struct sim_tx *tx)
+{
+    tx->next = net->spare_tx;
+    net->spare_tx = tx;
 }
 
 static void tx_release(struct sim_tx *tx)
@@ -110,8 +154,6 @@ static void packet_settle(struct sim_packet *packet)
     uint8_t *to;
 
     INVARIANT(frame->head_bytes + frame->payload_bytes == packet->length); /* T1 */
-    packet->bytes = malloc(packet->length + 1);
-    INVARIANT(packet->bytes != NULL);
     memcpy(packet->bytes, frame->head, frame->head_bytes);
     to = packet->bytes + frame->head_bytes;
     for (int i = 0; i < frame->slice_count; i++) {
@@ -130,8 +172,9 @@ static void packet_settle(struct sim_packet *packet)
 void sim_net_detach(struct sim_net *net, const struct sim_endpoint *sender)
 {
     for (size_t i = 0; i < net->heap_count; i++) {
-        if (net->heap[i]->tx != NULL && net->heap[i]->tx->owner == sender)
-            packet_settle(net->heap[i]);
+        struct sim_packet *packet = net->heap[i].packet;
+        if (packet->tx != NULL && packet->tx->owner == sender)
+            packet_settle(packet);
     }
 }
 
@@ -177,22 +220,22 @@ static void packet_launch(struct sim_net *net, struct sim_tx *tx, uint32_t from,
 {
     struct sim_link *link = &net->link[from][to];
     const struct sim_faults *faults = link_faults(net, link);
-    struct sim_packet *packet = malloc(sizeof *packet);
+    struct sim_packet *packet = packet_take(net, tx->owner->frame_bytes_max);
+    struct sim_flight flight = { .serial = net->serial++, .packet = packet };
 
-    INVARIANT(packet != NULL);
     *packet = (struct sim_packet){
-        .serial = net->serial++,
         .tx = tx,
         .from = from,
         .to = to,
         .length = tx->frame->head_bytes + tx->frame->payload_bytes,
+        .room = packet->room,
     };
-    packet->due_ns = due_draw(net, link, faults);
+    flight.due_ns = due_draw(net, link, faults);
     fate_draw(net, packet, faults);
     tx->pending++;
     if (!tx->owner->by_reference)
         packet_settle(packet);
-    heap_push(net, packet);
+    heap_push(net, &flight);
 }
 
 void sim_net_send(struct sim_net *net, struct sim_tx *tx, uint32_t from, uint32_t to)
@@ -238,7 +281,7 @@ static void packet_arrive(struct sim_net *net, struct sim_packet *packet)
         packet_settle(packet); /* G3 */
     if (refused != NULL) {
         ++*refused;
-        sim_packet_free(packet);
+        sim_packet_free(net, packet);
         return;
     }
     net->stats.delivered++;
@@ -264,13 +307,13 @@ void sim_net_advance(struct sim_net *net, uint64_t now_ns)
 {
     INVARIANT(now_ns >= net->now_ns);
     net->now_ns = now_ns;
-    while (net->heap_count > 0 && net->heap[0]->due_ns <= now_ns)
+    while (net->heap_count > 0 && net->heap[0].due_ns <= now_ns)
         packet_arrive(net, heap_pop(net));
 }
 
 uint64_t sim_net_next_ns(const struct sim_net *net)
 {
-    return net->heap_count > 0 ? net->heap[0]->due_ns : NS_NEVER;
+    return net->heap_count > 0 ? net->heap[0].due_ns : NS_NEVER;
 }
 
 uint64_t sim_net_now_ns(const struct sim_net *net)

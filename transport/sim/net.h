@@ -6,8 +6,8 @@
  * net.h - what net.c and endpoint.c share: packets on their way, and the nodes they go to.
  *
  * Invariants: M1  heap[0] is the packet that arrives first; equal times in order of sending
- *             M2  a packet is in the heap, or in one inbox, or in the hands of one function
- *             M3  a packet has bytes of its own, or a tx whose frame they still are in; never both
+ *             M2  a packet is in the heap, an inbox, the spare ones, or a function's hands
+ *             M3  a packet's bytes are its own, or still in the frame of its tx
  *             M4  a tx holds its frame once by ZCB_HELD_TRANSPORT; pending counts its packets, and
  *                 at 0 it waits in its owner's done list
  */
@@ -28,15 +28,20 @@ struct sim_tx {
 #define SIM_NOBODY UINT32_MAX
 
 struct sim_packet {
-    struct sim_packet *next; /* in an inbox */
-    uint64_t due_ns;
-    uint64_t serial;
-    struct sim_tx *tx;
-    uint8_t *bytes;
-    uint32_t from, to; /* indexes of node */
+    struct sim_packet *next; /* in an inbox, or spare */
+    struct sim_tx *tx;       /* NULL: the bytes are its own */
+    uint32_t from, to;       /* indexes of node */
     uint32_t length;
     uint32_t cut_to; /* length after truncation, or SIM_INTACT */
     uint32_t turned; /* bit that is turned, or SIM_INTACT */
+    uint32_t room;   /* of bytes */
+    uint8_t bytes[];
+};
+
+/* A packet on its way. */
+struct sim_flight {
+    uint64_t due_ns, serial;
+    struct sim_packet *packet;
 };
 
 struct sim_endpoint {
@@ -74,8 +79,10 @@ struct sim_net {
     struct sim_random random;
     uint64_t now_ns;
     uint64_t serial;
-    struct sim_packet **heap;
+    struct sim_flight *heap;
     size_t heap_count, heap_room;
+    struct sim_packet *spare; /* had once, and kept for the next */
+    struct sim_tx *spare_tx;
     struct sim_node node[NODE_COUNT_MAX];
     uint32_t node_count;
     struct sim_link link[NODE_COUNT_MAX][NODE_COUNT_MAX]; /* [from][to] */
@@ -90,7 +97,10 @@ void sim_net_send(struct sim_net *net, struct sim_tx *tx, uint32_t from, uint32_
 
 /* Take what arrived first; NULL when there is nothing. The caller's to free. */
 struct sim_packet *sim_inbox_take(struct sim_node *node);
-void sim_packet_free(struct sim_packet *packet);
+void sim_packet_free(struct sim_net *net, struct sim_packet *packet);
+
+struct sim_tx *sim_tx_take(struct sim_net *net);
+void sim_tx_free(struct sim_net *net, struct sim_tx *tx);
 
 /* The sender closes: what it has under way gets bytes of its own. */
 void sim_net_detach(struct sim_net *net, const struct sim_endpoint *sender);
