@@ -4,6 +4,7 @@
  * core.c - the poll core's making, and its thread.
  */
 #include "core_inner.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,6 +37,25 @@ static uint32_t frame_bytes(const struct config *config)
     return (config->netmtu - headers) / FRAME_ALIGN * FRAME_ALIGN;
 }
 
+/* Nobody else maps what we send from ourselves: it needs no file. */
+static int create_heads(struct core *core)
+{
+    struct zcb_arena *heads = &core->tx_arena;
+    *heads = (struct zcb_arena){
+        .bytes = CORE_TX_BYTES, .page_bytes = CHAN_PAGE_BYTES, .id = CORE_TX_ARENA, .fd = -1
+    };
+    heads->base = pages_take(heads->bytes);
+    if (!heads->base)
+        return -ENOMEM;
+    int error = zcb_pool_create(&core->tx_pool, heads,
+                                &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
+                                                          .count = CORE_TX_FRAMES,
+                                                          .slices_max = RING_SLICES_MAX });
+    core->tx_pool.retain = segment_retain;
+    core->tx_pool.release = segment_release;
+    return error;
+}
+
 static int create_pools(struct core *core, const struct core_config *config)
 {
     struct zcb_pool_shape rx = {
@@ -48,18 +68,9 @@ static int create_pools(struct core *core, const struct core_config *config)
     int error = zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);
     if (error)
         return error;
-    error = zcb_arena_create(&core->tx_arena, "synchrotron-heads", CORE_TX_BYTES, CORE_TX_ARENA,
-                             ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
+    error = create_heads(core);
     if (error)
         return error;
-    error = zcb_pool_create(&core->tx_pool, &core->tx_arena,
-                            &(struct zcb_pool_shape){ .slot_bytes = RING_HEAD_BYTES,
-                                                      .count = CORE_TX_FRAMES,
-                                                      .slices_max = RING_SLICES_MAX });
-    if (error)
-        return error;
-    core->tx_pool.retain = segment_retain;
-    core->tx_pool.release = segment_release;
     core->rx_reserve = min_u32(count / 16, CORE_RX_RESERVE_MAX);
     core->client_frames_max =
         core->config->client_frames_max ? core->config->client_frames_max : count / 2;
@@ -198,7 +209,7 @@ int core_create(struct core **out, const struct core_config *config, char *why, 
     if (!core)
         return fail(why, why_bytes, "no memory", -ENOMEM);
     memset(core, 0, sizeof(*core));
-    core->command_fd = core->event_fd = core->epoll_fd = core->tx_arena.fd = -1;
+    core->command_fd = core->event_fd = core->epoll_fd = -1;
     core->config = config->config;
     core->words = config->words;
     core->spin = config->config->spins;
@@ -258,7 +269,7 @@ void core_destroy(struct core *core)
     free(core->rx_pool.frames);
     free(core->tx_pool.frames);
     free(core->ring_memory);
-    zcb_arena_destroy(&core->tx_arena);
+    free(core->tx_arena.base);
     close_fd(core->command_fd);
     close_fd(core->event_fd);
     close_fd(core->epoll_fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "deliver.h"
 #include "deliver_message.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,16 +18,15 @@ int deliver_create(struct deliver *d, struct zcb_pool *rx_pool, uint32_t clients
         .stats = stats,
         .waiting_count = waiting_count,
         .waiting_free = waiting_count,
+        .waiting_free_first = WAITING_NONE,
     };
-    d->waiting = calloc(waiting_count, sizeof(*d->waiting));
+    d->waiting = pages_take(waiting_count * sizeof(*d->waiting));
     d->in_frame = calloc(clients_max, sizeof(*d->in_frame));
     d->to_publish = calloc(clients_max, sizeof(*d->to_publish));
     if (!d->waiting || !d->in_frame || !d->to_publish || loans_create(&d->loans, rx_pool) != 0) {
         deliver_destroy(d);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < waiting_count; i++)
-        d->waiting[i].next = i + 1 < waiting_count ? i + 1 : WAITING_NONE;
     return 0;
 }
 
@@ -176,8 +176,11 @@ static struct waiting *wait_append(struct deliver *d, struct outlet *o)
         return NULL;
     INVARIANT(d->waiting_free > 0); /* whoever holds one can be silenced */
     uint32_t index = d->waiting_free_first;
+    if (index != WAITING_NONE)
+        d->waiting_free_first = d->waiting[index].next;
+    else
+        index = d->waiting_fresh++;
     struct waiting *entry = &d->waiting[index];
-    d->waiting_free_first = entry->next;
     d->waiting_free--;
     entry->next = WAITING_NONE;
     if (o->waiting_count++ == 0)

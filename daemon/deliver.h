@@ -106,6 +106,7 @@ struct deliver {
     uint32_t in_frame_count, to_publish_count;
     struct waiting *waiting;
     uint32_t waiting_count, waiting_free, waiting_free_first;
+    uint32_t waiting_fresh;  /* the first that was never used, nor those behind it */
     uint32_t frame_events;   /* given to clients from the frame in hand */
     uint32_t events_a_frame; /* the most of late: what the next frame may bring */
     struct partial partial[NODE_COUNT_MAX];
