@@ -277,7 +277,7 @@ Test(core_alone, who_gets_something_after_the_service_stood_still_is_not_slow)
         crowd_run(NS_PER_MS);
     }
     cr_assert(ne(u64, world.node[1].core->pressure_ns, 0));
-    world.node[1].paused_ns = world.now_ns + NS_PER_S;
+    world_pause(&world, 1, world.now_ns + NS_PER_S);
     cr_assert(crowd_send(a, "hello"));
     CROWD_UNTIL(a->messages == 1 && b->messages == 1);
     cr_assert_not(a->evicted || b->evicted);
@@ -469,9 +469,9 @@ Test(core_three, V7_a_node_that_slept_sees_both_changes_in_one_go)
 {
     struct crowd_client *c[4];
     members_of_three(c, CTL_HELLO_WANT_RINGS);
-    world.node[3].paused_ns = NS_NEVER;
+    world_pause(&world, 3, NS_NEVER);
     CROWD_UNTIL(crowd_is_one(BOTH(1, 2)));
-    world.node[3].paused_ns = 0;
+    world_pause(&world, 3, 0);
     CROWD_UNTIL(crowd_is_one(ALL));
     CROWD_UNTIL(crowd_says(c[3], "ring"));
     expect(c[3], "view -1/10.3 -2/20.3 = 3/30\nview +1/10.4 +2/20.4 = 1/10 2/20 3/30\n"

@@ -25,6 +25,8 @@ void agents_init(struct agents *a, struct world *world, struct history *history,
                           .verdict = verdict,
                           .message_bytes_max = 1 << 16,
                           .segment_bytes = 1 << 16 };
+    for (uint32_t node = 0; node <= WORLD_NODES_MAX; node++)
+        a->last[node] = &a->first[node];
 }
 
 struct agent *agent_add(struct agents *a, uint32_t node, uint64_t seed)
@@ -37,6 +39,8 @@ struct agent *agent_add(struct agents *a, uint32_t node, uint64_t seed)
                          .want = AGENT_NO_GROUP,
                          .draw = draw_stream(seed, 1000 + a->count) };
     g->pid = PID_OF_AGENT + g->index;
+    *a->last[node] = g;
+    a->last[node] = &g->next;
     return g;
 }
 
@@ -485,10 +489,7 @@ uint64_t agents_turned(struct agents *a, struct world_node *node)
     uint64_t again_ns = NS_NEVER;
     if (!node->core || !node->formed || a->verdict->failed)
         return NS_NEVER;
-    for (uint32_t i = 0; i < a->count; i++) {
-        struct agent *g = &a->agent[i];
-        if (g->node != node->id)
-            continue;
+    for (struct agent *g = a->first[node->id]; g; g = g->next) {
         if (!g->handle && g->on && !node->core->stopping)
             connect_now(g);
         else if (g->handle)

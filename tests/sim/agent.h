@@ -73,6 +73,7 @@ struct agent_handle {
 
 struct agent {
     struct agents *all;
+    struct agent *next; /* of its node, in the order they were added */
     uint32_t index, node, pid;
     bool pid_stays; /* the same for every membership; else each has one of its own */
     /* wants */
@@ -101,8 +102,9 @@ struct agents {
     struct verdict *verdict;
     struct agent agent[AGENTS_MAX];
     uint32_t count;
-    struct agent_handle *handles[WORLD_NODES_MAX + 1]; /* by node */
-    uint32_t life[WORLD_NODES_MAX + 1];                /* of the history */
+    struct agent *first[WORLD_NODES_MAX + 1], **last[WORLD_NODES_MAX + 1]; /* by node */
+    struct agent_handle *handles[WORLD_NODES_MAX + 1];                     /* by node */
+    uint32_t life[WORLD_NODES_MAX + 1];                                    /* of the history */
     uint32_t message_bytes_max;
     uint32_t segment_bytes; /* of the segment each begins with */
     uint64_t read, sent;

@@ -146,10 +146,12 @@ static const struct stream *find_stream(const struct order *o, uint32_t life, ui
     return there ? &o->streams.at[low] : NULL;
 }
 
-/* Can the run be here, and this message at its end? */
+/* Can the run be here, and this message at its end? Where it was till now it is. */
 static bool run_fits(const struct reader *r, const uint64_t *sent, uint32_t at, uint64_t name)
 {
-    return sent[at + r->run_count] == name &&
+    if (sent[at + r->run_count] != name)
+        return false;
+    return r->run_count == 0 || at == r->run_first ||
            memcmp(sent + at, sent + r->run_first, r->run_count * sizeof(*sent)) == 0;
 }
 

@@ -170,7 +170,7 @@ static void node_step(struct run *r, const struct plan_step *s)
     switch (s->kind) {
     case STEP_PAUSE:
         agents_pause(&r->agents, s->who);
-        n->paused_ns = r->world.now_ns + s->ns;
+        world_pause(&r->world, s->who, r->world.now_ns + s->ns);
         break;
     case STEP_CRASH:
         crash(r, s);
@@ -313,7 +313,7 @@ static void heal(struct run *r)
     r->world.net->config.inbox_frames = 0;
     for (int i = 1; i <= r->world.count; i++) {
         struct world_node *n = &r->world.node[i];
-        n->paused_ns = 0;
+        world_pause(&r->world, n->id, 0);
         n->disk_fails_ns = 0;
         if (!n->core || n->core->stopping)
             r->up[i].at_ns = r->world.now_ns;

@@ -65,6 +65,8 @@ void world_destroy(struct world *w)
 uint64_t world_local_ns(const struct world *w, const struct world_node *n)
 {
     uint64_t passed = w->now_ns - n->clock.base_ns;
+    if (n->clock.ppm == 0)
+        return n->clock.local_ns + passed;
     return n->clock.local_ns + passed + (uint64_t)((int64_t)passed / PPM * n->clock.ppm) +
            (uint64_t)((int64_t)passed % PPM * n->clock.ppm / PPM);
 }
@@ -76,6 +78,8 @@ uint64_t world_when_ns(const struct world_node *n, uint64_t local_ns)
     if (local_ns <= n->clock.local_ns)
         return n->clock.base_ns;
     uint64_t left = local_ns - n->clock.local_ns;
+    if (n->clock.ppm == 0)
+        return n->clock.base_ns + left + 2;
     uint64_t rate = (uint64_t)(PPM + n->clock.ppm);
     return n->clock.base_ns + left / rate * PPM + left % rate * PPM / rate + 2;
 }
@@ -119,16 +123,18 @@ bool world_start(struct world *w, uint32_t id, char *why, size_t why_bytes)
         return false;
     }
     close_bells(n->core);
-    n->paused_ns = 0;
-    n->ready_ns = n->wake_ns = w->now_ns;
+    w->due[id] = (struct world_due){ .ready_ns = w->now_ns, .wake_ns = w->now_ns, .runs = true };
     return true;
 }
 
 void world_kill(struct world *w, uint32_t id)
 {
     struct world_node *n = &w->node[id];
+    zcb_pool_check(&n->core->rx_pool);
+    zcb_pool_check(&n->core->tx_pool);
     core_destroy(n->core);
     n->core = NULL;
+    w->due[id].runs = false;
     n->formed = false;
     n->persist_count = 0;
     while (n->segments) {
@@ -227,46 +233,55 @@ static uint64_t sleeps_until(const struct world_node *n)
 static void turn(struct world_node *n)
 {
     struct world *w = n->world;
+    struct world_due *due = &w->due[n->id];
     struct core_event event;
     persists_end(n);
     if (w->ops->before)
         w->ops->before(w->context, n);
     bool worked = core_turn(n->core, world_local_ns(w, n));
     w->turns++;
-    n->ready_ns = w->now_ns + w->turn_ns;
-    n->wake_ns = worked ? n->ready_ns : max_u64(sleeps_until(n), n->ready_ns);
+    due->ready_ns = w->now_ns + w->turn_ns;
+    due->wake_ns = worked ? due->ready_ns : max_u64(sleeps_until(n), due->ready_ns);
     while (spsc_waiting(&n->core->events.consumer) > 0 && core_event(n->core, &event))
         on_event(n, &event);
-    n->wake_ns = min_u64(n->wake_ns, w->ops->turned(w->context, n));
+    due->wake_ns = min_u64(due->wake_ns, w->ops->turned(w->context, n));
     if (spsc_waiting(&n->core->commands.consumer) > 0)
-        n->wake_ns = n->ready_ns;
+        due->wake_ns = due->ready_ns;
     if (n->persist_count > 0)
-        n->wake_ns = min_u64(n->wake_ns, n->persist[0].at_ns);
+        due->wake_ns = min_u64(due->wake_ns, n->persist[0].at_ns);
+    due->runs = !n->core->stopped;
 }
 
 void world_wake(struct world_node *n)
 {
-    n->wake_ns = min_u64(n->wake_ns, n->world->now_ns);
+    struct world_due *due = &n->world->due[n->id];
+    due->wake_ns = min_u64(due->wake_ns, n->world->now_ns);
 }
 
-static uint64_t due_ns(const struct world *w, const struct world_node *n)
+void world_pause(struct world *w, uint32_t id, uint64_t until_ns)
 {
-    if (!n->core || n->core->stopped)
+    w->due[id].paused_ns = until_ns;
+}
+
+static uint64_t due_ns(const struct world *w, int id)
+{
+    const struct world_due *due = &w->due[id];
+    if (!due->runs)
         return NS_NEVER;
-    bool arrived = w->net->node[n->id - 1].inbox_count > 0;
-    uint64_t at_ns = arrived ? w->now_ns : n->wake_ns;
-    return max_u64(max_u64(at_ns, n->ready_ns), n->paused_ns);
+    bool arrived = w->net->node[id - 1].inbox_count > 0;
+    uint64_t at_ns = arrived ? w->now_ns : due->wake_ns;
+    return max_u64(max_u64(at_ns, due->ready_ns), due->paused_ns);
 }
 
 void world_step(struct world *w, uint64_t until_ns)
 {
     uint64_t next_ns = min_u64(until_ns, sim_net_next_ns(w->net));
     for (int i = 1; i <= w->count; i++)
-        next_ns = min_u64(next_ns, due_ns(w, &w->node[i]));
+        next_ns = min_u64(next_ns, due_ns(w, i));
     w->now_ns = max_u64(w->now_ns, next_ns);
     sim_net_advance(w->net, w->now_ns);
     for (int i = 1; i <= w->count; i++) {
-        if (due_ns(w, &w->node[i]) <= w->now_ns)
+        if (due_ns(w, i) <= w->now_ns)
             turn(&w->node[i]);
     }
 }
@@ -330,8 +345,8 @@ void world_check(const struct world *w)
         if (!core)
             continue;
         ring_check(core->ring);
-        zcb_pool_check(&core->rx_pool);
-        zcb_pool_check(&core->tx_pool);
+        zcb_pool_check_used(&core->rx_pool);
+        zcb_pool_check_used(&core->tx_pool);
         groups_check(&core->groups);
         check_deliver(core);
     }

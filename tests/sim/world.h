@@ -48,9 +48,7 @@ struct world_node {
     struct core *core; /* NULL: it is down */
     uint32_t id, starts;
     struct world_clock clock;
-    uint64_t ready_ns, wake_ns; /* no turn before; a turn then */
-    uint64_t paused_ns;         /* nothing runs here until then */
-    bool formed;                /* clients may come */
+    bool formed; /* clients may come */
     /* the state directory */
     uint64_t disk_seq, disk_fails_ns, persist_ns;
     struct {
@@ -70,9 +68,17 @@ struct world_ops {
     uint64_t (*turned)(void *context, struct world_node *node);
 };
 
+/* When a node has its next turn: in one place for all, for they are asked at every step. */
+struct world_due {
+    uint64_t ready_ns, wake_ns; /* no turn before; a turn then */
+    uint64_t paused_ns;         /* nothing runs here until then */
+    bool runs;
+};
+
 struct world {
     uint64_t now_ns, turn_ns; /* turn_ns: a turn takes so long */
     int count;
+    struct world_due due[WORLD_NODES_MAX + 1]; /* by id */
     struct sim_net *net;
     struct sim_config sim;
     struct world_node node[WORLD_NODES_MAX + 1]; /* by id */
@@ -101,6 +107,8 @@ bool world_start(struct world *w, uint32_t id, char *why, size_t why_bytes);
 void world_kill(struct world *w, uint32_t id);
 /* Its clock goes so much faster from now on. */
 void world_clock_rate(struct world *w, uint32_t id, int32_t ppm);
+/* Nothing runs there until then. */
+void world_pause(struct world *w, uint32_t id, uint64_t until_ns);
 /* What its own clock says now, and when it will say `local_ns`. */
 uint64_t world_local_ns(const struct world *w, const struct world_node *n);
 uint64_t world_when_ns(const struct world_node *n, uint64_t local_ns);
@@ -119,7 +127,8 @@ const uint8_t *world_bytes(const struct world_node *n, uint32_t arena, uint64_t 
 bool world_is_one(const struct world *w, uint32_t nodes);
 /* The same as far as rings know: whatever their frames bring. */
 bool world_rings_are_one(const struct world *w, uint32_t nodes);
-/* Every sweep there is, over every node that runs: aborts. */
+/* Every sweep there is, over every node that runs: aborts. Frames that no pool has ever given are
+ * looked at in the end, by world_kill(). */
 void world_check(const struct world *w);
 
 #endif
