@@ -8,7 +8,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <pwd.h>
-#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,12 +77,50 @@ static int here_resolve(void *context, const char *name, char address[TRANSPORT_
     return failed ? -ENOENT : 0;
 }
 
-static bool here_has_cpu(void *context, int cpu)
+void config_cpus_text(const cpu_set_t *set, char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int first = 0; first < CPU_SETSIZE && used < bytes; first++) {
+        int last = first;
+        if (!CPU_ISSET((size_t)first, set))
+            continue;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET((size_t)last + 1, set))
+            last++;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%d", used ? "," : "", first);
+        if (last > first && used < bytes)
+            used += (size_t)snprintf(text + used, bytes - used, "-%d", last);
+        first = last;
+    }
+}
+
+bool config_cpus_have(const char *text, int cpu)
+{
+    int first, last, bytes;
+    for (; sscanf(text, "%d%n", &first, &bytes) == 1; text += text[0] == ',') {
+        text += bytes;
+        last = first;
+        if (sscanf(text, "-%d%n", &last, &bytes) == 1)
+            text += bytes;
+        if (cpu >= first && cpu <= last)
+            return true;
+    }
+    return false;
+}
+
+static void find_cpus(struct config_host *host)
 {
     cpu_set_t allowed;
-    (void)context;
-    return sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_ISSET((size_t)cpu, &allowed);
+    FILE *file = fopen("/sys/devices/system/cpu/online", "re");
+    CPU_ZERO(&allowed);
+    (void)sched_getaffinity(0, sizeof(allowed), &allowed);
+    config_cpus_text(&allowed, host->cpus, sizeof(host->cpus));
+    if (!file || fscanf(file, "%255s", host->cpus_online) != 1)
+        memcpy(host->cpus_online, host->cpus, sizeof(host->cpus));
+    if (file)
+        fclose(file);
 }
+static_assert(CONFIG_CPUS_BYTES == 256, "as fscanf is told");
 
 static int here_user(void *context, const char *name, uid_t *uid)
 {
@@ -109,7 +147,6 @@ void config_host_here(struct config_host *host)
     *host = (struct config_host){
         .is_local = here_is_local,
         .resolve = here_resolve,
-        .has_cpu = here_has_cpu,
         .user = here_user,
         .group = here_group,
         .runtime_dir = getenv(CTL_RUNTIME_DIR_ENV),
@@ -117,4 +154,5 @@ void config_host_here(struct config_host *host)
         .uid = geteuid(),
         .processors = (int)sysconf(_SC_NPROCESSORS_ONLN),
     };
+    find_cpus(host);
 }

@@ -122,6 +122,20 @@ static void store_text(struct config_parser *p, const struct config_key *key, co
         memcpy(field(p, key), value, bytes + 1);
 }
 
+/* One that is not there, and one that is kept from us. */
+static void check_cpu(struct config_parser *p, const struct config_key *key, int cpu)
+{
+    const struct config_host *host = p->host;
+    if (!config_cpus_have(host->cpus_online, cpu))
+        config_error(p, p->line, p->column, "%s: this machine has no processor %d, but %.60s",
+                     key->name, cpu, host->cpus_online);
+    else if (!config_cpus_have(host->cpus, cpu))
+        config_error(p, p->line, p->column,
+                     "%s: this process may not run on processor %d, but on %.60s: take one of "
+                     "these, or change what keeps it (taskset, AllowedCPUs of the service)",
+                     key->name, cpu, host->cpus);
+}
+
 static void store_cpu(struct config_parser *p, const struct config_key *key, const char *value)
 {
     uint64_t n;
@@ -129,8 +143,7 @@ static void store_cpu(struct config_parser *p, const struct config_key *key, con
         *(int *)field(p, key) = -1;
     else if (number(p, key, value, &n)) {
         *(int *)field(p, key) = (int)n;
-        if (!p->host->has_cpu(p->host->context, (int)n))
-            refuse(p, key, value, "a processor this process may run on");
+        check_cpu(p, key, (int)n);
     }
 }
 

@@ -21,11 +21,6 @@ static int fake_resolve(void *context, const char *name, char address[TRANSPORT_
     return 0;
 }
 
-static bool fake_has_cpu(void *context, int cpu)
-{
-    return cpu < 4;
-}
-
 static int fake_user(void *context, const char *name, uid_t *uid)
 {
     *uid = 189;
@@ -41,10 +36,11 @@ static int fake_group(void *context, const char *name, gid_t *gid)
 static const struct config_host fake_host = {
     .is_local = fake_is_local,
     .resolve = fake_resolve,
-    .has_cpu = fake_has_cpu,
     .user = fake_user,
     .group = fake_group,
-    .processors = 4,
+    .processors = 6,
+    .cpus_online = "0-4,6",
+    .cpus = "0,2-3",
 };
 
 static struct config config;
@@ -576,13 +572,38 @@ Test(config, the_poll_core_gets_a_processor_that_there_is)
 {
     cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 3\npolicy: spin\n}\n"), 0));
     cr_assert(eq(int, config.poll_cpu, 3));
+    cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 0\n}\n"), 0));
+    cr_assert(parse(ORDINARY "poll {\ncpu: 5\n}\n") < 0);
+    cr_assert(error_at(19, 6, "this machine has no processor 5, but 0-4,6"));
     cr_assert(parse(ORDINARY "poll {\ncpu: 4\n}\n") < 0);
-    cr_assert(error_at(19, 6, "may run on"));
+    cr_assert(error_at(19, 6, "may not run on processor 4, but on 0,2-3: take one of these, or"));
+    cr_assert(parse(ORDINARY "poll {\ncpu: 1\n}\n") < 0);
+    cr_assert(parse(ORDINARY "poll {\ncpu: 7\n}\n") < 0);
+}
+
+Test(config, processors_are_written_as_the_kernel_does)
+{
+    char text[32], small[5];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    config_cpus_text(&set, text, sizeof(text));
+    cr_assert(eq(str, text, ""));
+    for (size_t cpu = 0; cpu < 7; cpu++)
+        if (cpu != 1 && cpu != 5)
+            CPU_SET(cpu, &set);
+    CPU_SET(CPU_SETSIZE - 1, &set);
+    config_cpus_text(&set, text, sizeof(text));
+    cr_assert(eq(str, text, "0,2-4,6,1023"));
+    config_cpus_text(&set, small, sizeof(small));
+    cr_assert(eq(str, small, "0,2-"));
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        cr_assert(eq(int, config_cpus_have(text, cpu), CPU_ISSET((size_t)cpu, &set) != 0));
+    cr_assert(not(config_cpus_have("", 0)));
 }
 
 Test(config, a_key_said_twice_is_warned_of)
 {
-    cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 1\ncpu: none\n}\n"), 0));
+    cr_assert(eq(int, parse(ORDINARY "poll {\ncpu: 2\ncpu: none\n}\n"), 0));
     cr_assert(warning_at(20, "line 19 already"));
     cr_assert(eq(int, config.poll_cpu, -1));
 }

@@ -28,12 +28,6 @@ static int resolve(void *context, const char *name, char address[TRANSPORT_ADDRE
     return name[0] == 'x' ? -ENOENT : 0;
 }
 
-static bool has_cpu(void *context, int cpu)
-{
-    (void)context;
-    return cpu < 64;
-}
-
 static int look_up(void *context, const char *name, uint32_t *id)
 {
     (void)context;
@@ -41,9 +35,12 @@ static int look_up(void *context, const char *name, uint32_t *id)
     return name[0] == 'x' ? -ENOENT : 0;
 }
 
-static const struct config_host host = {
-    .is_local = is_local, .resolve = resolve, .has_cpu = has_cpu, .user = look_up, .group = look_up
-};
+static const struct config_host host = { .is_local = is_local,
+                                         .resolve = resolve,
+                                         .user = look_up,
+                                         .group = look_up,
+                                         .cpus_online = "0-63",
+                                         .cpus = "0-62" };
 
 struct text {
     char at[1 << 16];
