@@ -300,6 +300,7 @@ char *status_json(const struct control *c, const struct core_status *status,
     json_object_set_new(poll, "spins", json_boolean(c->config->spins));
     json_object_set_new(poll, "cpu",
                         c->config->poll_cpu < 0 ? json_null() : json_integer(c->config->poll_cpu));
+    set_text(poll, "woken_by", core_transport_caps(c->core)->woken_by);
     json_object_set_new(all, "poll", poll);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);

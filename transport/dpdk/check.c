@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DRIVER_BYTES = 64 };
-
 const char *dpdk_after(const char *text, const char *prefix)
 {
     size_t bytes = strlen(prefix);
@@ -32,15 +30,14 @@ static int check_interface(const char *name, char *why, size_t why_bytes)
                          name);
 }
 
-/* The name of the driver a device is bound to; "" none. */
-static void driver_of(const char *address, char driver[DRIVER_BYTES])
+void dpdk_driver_of(const char *address, char driver[DPDK_DRIVER_BYTES])
 {
     char path[DPDK_PORT_BYTES + 64], target[256];
     snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", address);
     ssize_t bytes = readlink(path, target, sizeof(target) - 1);
     target[bytes > 0 ? bytes : 0] = 0;
     const char *name = strrchr(target, '/');
-    snprintf(driver, DRIVER_BYTES, "%.*s", DRIVER_BYTES - 1, name ? name + 1 : "");
+    snprintf(driver, DPDK_DRIVER_BYTES, "%.*s", DPDK_DRIVER_BYTES - 1, name ? name + 1 : "");
 }
 
 /* Drivers that leave a card to DPDK, and those of cards that share it. */
@@ -55,14 +52,14 @@ static bool serves_dpdk(const char *driver)
 
 static int check_pci(const char *address, char *why, size_t why_bytes)
 {
-    char path[DPDK_PORT_BYTES + 64], driver[DRIVER_BYTES];
+    char path[DPDK_PORT_BYTES + 64], driver[DPDK_DRIVER_BYTES];
     snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", address);
     if (access(path, F_OK) != 0)
         return transport_why(why, why_bytes, -ENODEV,
                              "dpdk: this machine has no PCI device %s: `lspci -D` lists those it "
                              "has",
                              address);
-    driver_of(address, driver);
+    dpdk_driver_of(address, driver);
     if (serves_dpdk(driver))
         return 0;
     return transport_why(why, why_bytes, -EBUSY,

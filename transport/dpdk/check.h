@@ -24,6 +24,10 @@ int dpdk_check_directory(const char *path, char *why, size_t why_bytes);
 /* What follows `prefix` in `text`; NULL: it begins otherwise. */
 const char *dpdk_after(const char *text, const char *prefix);
 
+/* The kernel's name of the driver that a PCI device is bound to; "" none. */
+enum { DPDK_DRIVER_BYTES = 64 };
+void dpdk_driver_of(const char *address, char driver[DPDK_DRIVER_BYTES]);
+
 /* domain:bus:device.function */
 bool dpdk_is_pci(const char *port);
 

@@ -5,6 +5,7 @@
 #include "link.h"
 #include "memif.h"
 #include "ports.h"
+#include "wake.h"
 #include "why.h"
 
 #include <arpa/inet.h>
@@ -273,6 +274,7 @@ static int set_up(struct dpdk *d, const struct transport_config *config, char *w
     if (failed)
         return failed;
     hear_groups(d);
+    dpdk_wake_open(d);
     return init_templates(d, config, why, why_bytes);
 }
 
@@ -281,6 +283,7 @@ static void dpdk_close(struct transport *tp)
     struct dpdk *d = dpdk_of(tp);
     if (d->port_count > 0)
         dpdk_link_close(d);
+    dpdk_wake_close(d);
     dpdk_ports_close(d);
     if (d->loans.all)
         dpdk_loans_destroy(&d->loans);
@@ -300,7 +303,7 @@ static int dpdk_open(struct transport **out, const struct transport_config *conf
                              sizeof(*d));
     memset(d, 0, sizeof(*d));
     d->base.ops = &transport_dpdk;
-    d->sleep_fd = d->bell.fd = -1;
+    d->wake.fd = d->bell.fd = -1;
     d->rx_pool = config->rx_pool;
     d->frame_bytes_max = config->frame_bytes_max;
     int failed = set_up(d, config, why, why_bytes);
@@ -321,10 +324,8 @@ static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
         .frame_bytes_max = d->frame_bytes_max,
         .burst_max = TRANSPORT_BURST,
         .multicast = d->local.has_group,
-        .sleep_fd = d->sleep_fd,
-        .woken_by = d->bell.page       ? "bell"
-                    : d->sleep_fd >= 0 ? "socket"
-                                       : "clock",
+        .sleep_fd = d->wake.fd,
+        .woken_by = dpdk_wake_by(d),
     };
 }
 
@@ -346,31 +347,6 @@ int dpdk_tx_reap(struct transport *tp)
     dpdk_link_chores(d);
     dpdk_tx_flush(d);
     return (int)(d->loans.returned - before);
-}
-
-/* Can all who may send to us wake us? Who has a link finds our bell as we find theirs. */
-static bool bells_hang(const struct dpdk *d)
-{
-    bool all = true;
-    for (int i = 0; i < d->port_count; i++)
-        all = all && (!d->port[i].up || d->port[i].other.page);
-    return all;
-}
-
-static enum transport_rest dpdk_arm(struct transport *tp)
-{
-    struct dpdk *d = dpdk_of(tp);
-    if (!d->bell.page)
-        return d->sleep_fd >= 0 ? TRANSPORT_SLEEP : TRANSPORT_NAP;
-    if (!bells_hang(d))
-        return TRANSPORT_NAP;
-    bell_sleep(&d->bell);
-    return TRANSPORT_LOOK;
-}
-
-static void dpdk_disarm(struct transport *tp)
-{
-    bell_wake(&dpdk_of(tp)->bell);
 }
 
 static const struct transport_stats *dpdk_stats(const struct transport *tp)
@@ -399,13 +375,15 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
     list[count++] = (struct transport_counter){ "copied_tx_summed", d->copied.tx_summed };
     list[count++] = (struct transport_counter){ "copied_rx_driver", d->copied.rx_driver };
     list[count++] = (struct transport_counter){ "tx_dropped", dropped };
+    list[count++] = (struct transport_counter){ "port_interrupts", d->wake.rang };
+    list[count++] = (struct transport_counter){ "port_interrupts_missed", d->wake.missed };
     list[count++] = (struct transport_counter){ "mac_moved", d->peers.moved };
     list[count++] = (struct transport_counter){ "mac_refused", d->peers.refused };
     for (int i = 0; i < PACKET_VERDICT_COUNT; i++)
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(9 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(11 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
 
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",
@@ -416,8 +394,8 @@ const struct transport_ops transport_dpdk = {
     .tx_burst = dpdk_tx_burst,
     .rx_burst = dpdk_rx_burst,
     .members = dpdk_members,
-    .arm = dpdk_arm,
-    .disarm = dpdk_disarm,
+    .arm = dpdk_wake_arm,
+    .disarm = dpdk_wake_disarm,
     .tx_reap = dpdk_tx_reap,
     .memory_add = transport_no_memory_add,
     .memory_drop = transport_no_memory_drop,

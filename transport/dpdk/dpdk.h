@@ -55,6 +55,24 @@ struct dpdk_link { /* link.c */
     uint8_t group_version;
 };
 
+enum dpdk_wake_state {
+    DPDK_WAKE_IDLE,
+    DPDK_WAKE_ARMED,
+    DPDK_WAKE_LOOKED, /* armed, and a look since found nothing: then one sleeps */
+    DPDK_WAKE_SILENT, /* awake again, and no interrupt was the reason: is there a packet? */
+};
+
+enum dpdk_waker { DPDK_BY_CLOCK, DPDK_BY_SOCKET, DPDK_BY_INTERRUPT, DPDK_BY_BELL };
+
+struct dpdk_wake { /* wake.c */
+    int fd;        /* -1: ports can only be polled */
+    enum dpdk_waker by;
+    enum dpdk_wake_state state;
+    uint64_t rang_ns; /* when an interrupt came last */
+    uint32_t missed_in_a_row;
+    uint64_t rang, missed;
+};
+
 struct dpdk {
     struct transport base;
     struct transport_stats stats;
@@ -79,7 +97,7 @@ struct dpdk {
     struct bell bell;              /* of memif */
     uint64_t inbox_refused;        /* packets of a driver's own memory that found no frame */
     uint8_t port_of[PEER_MAP_MAX]; /* by peer */
-    int sleep_fd;
+    struct dpdk_wake wake;
     struct dpdk_link link;
 };
 

@@ -2,6 +2,7 @@
 #include "eal.h"
 #include "check.h"
 #include "rte.h"
+#include "sysfs.h"
 #include "why.h"
 
 #include <errno.h>
@@ -110,6 +111,15 @@ static int first_cpu(const cpu_set_t *set)
     return 0;
 }
 
+/* A card and its IOMMU decide how addresses are told. */
+static bool make_port_words(const char *port)
+{
+    if (!dpdk_is_pci(port))
+        return add_words("--no-pci --iova-mode=va");
+    return add_word("-a") && add_word("%s", port) &&
+           (!dpdk_sysfs_wants_msi(port) || add_word("--vfio-intr=msi"));
+}
+
 /* L2 */
 static bool make_words(const struct transport_dpdk *config, const cpu_set_t *affinity)
 {
@@ -119,10 +129,7 @@ static bool make_words(const struct transport_dpdk *config, const cpu_set_t *aff
     bool fits = add_word("synchrotron") && add_word("--no-telemetry") && add_word("-l") &&
                 add_word("%d", first_cpu(affinity)) && add_word("-m") && add_word("%u", memory_mb);
     fits = fits && (huge ? add_word("--in-memory") : add_words("--no-huge --no-shconf"));
-    /* A card and its IOMMU decide how addresses are told. */
-    fits = fits && (dpdk_is_pci(config->port) ? add_word("-a") && add_word("%s", config->port)
-                                              : add_words("--no-pci --iova-mode=va"));
-    return fits && add_words(config->eal);
+    return fits && make_port_words(config->port) && add_words(config->eal);
 }
 
 static int start_failed(char *why, size_t why_bytes)

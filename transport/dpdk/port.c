@@ -4,6 +4,7 @@
 #include "eal.h"
 #include "inbox.h"
 #include "memif.h"
+#include "sysfs.h"
 #include "why.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@ enum {
     XDP_TRIES = 20,
     XDP_WAIT_US = 100 * 1000,
     STUCK_LOOKS = 5,
-    HANDSHAKE_LOOKS = 100, /* at a link that does not come up */
+    HANDSHAKE_LOOKS = 100,         /* at a link that does not come up */
+    E1000_GAP_NS = 17 * NS_PER_MS, /* its driver sets the card's ITR register to 65535 x 256 ns */
 };
 
 static int refused(const struct dpdk_port_config *config, int error, const char *what,
@@ -91,6 +93,7 @@ static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
     if (config->kind == DPDK_PCI)
         conf.rxmode.mtu = config->mtu;
+    conf.intr_conf.rxq = port->interrupts;
     int failed = rte_eth_dev_configure(port->id, 1, 1, &conf);
     if (!failed)
         failed = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
@@ -139,6 +142,39 @@ static int start_first(struct dpdk_port *port)
     return port->started || port->client ? 0 : -EIO;
 }
 
+bool dpdk_port_interrupts(struct dpdk_port *port, bool wanted)
+{
+    if (!port->interrupts)
+        return false;
+    return (wanted ? rte_eth_dev_rx_intr_enable(port->id, 0)
+                   : rte_eth_dev_rx_intr_disable(port->id, 0)) == 0;
+}
+
+static int set_up_once(struct dpdk_port *port, const struct dpdk_port_config *config,
+                       const struct rte_eth_dev_info *info)
+{
+    int failed = set_up_queues(port, config, info);
+    return failed ? failed : start_first(port);
+}
+
+/* Whether there are interrupts shows when they are asked for: some drivers refuse to be configured
+ * so, some to start, and some have nothing to sleep on. */
+static int set_up_and_start(struct dpdk_port *port, const struct dpdk_port_config *config,
+                            const struct rte_eth_dev_info *info)
+{
+    port->interrupts = config->kind == DPDK_PCI && dpdk_sysfs_has_interrupts(config->name);
+    int failed = set_up_once(port, config, info);
+    if (failed && port->interrupts) {
+        port->interrupts = false;
+        return set_up_once(port, config, info);
+    }
+    if (strcmp(info->driver_name, "net_e1000_em") == 0)
+        port->interrupt_gap_ns = E1000_GAP_NS;
+    port->interrupts = port->interrupts && rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, 0) >= 0 &&
+                       dpdk_port_interrupts(port, true) && dpdk_port_interrupts(port, false);
+    return failed;
+}
+
 static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config, char *why,
                   size_t why_bytes)
 {
@@ -148,11 +184,9 @@ static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config,
     if (!failed && port->own_memory)
         failed = make_inbox(port, config);
     if (!failed)
-        failed = set_up_queues(port, config, &info);
+        failed = set_up_and_start(port, config, &info);
     if (!failed)
         failed = rte_eth_macaddr_get(port->id, &mac);
-    if (!failed)
-        failed = start_first(port);
     if (failed == -EMSGSIZE)
         return too_long(config, why, why_bytes);
     if (failed)

@@ -58,10 +58,12 @@ struct dpdk_port {
     const struct bell *bell;
     struct bell_other other; /* memif: the node behind it */
     uint32_t losses_seen;
-    bool scatters;   /* takes packets in pieces */
-    bool one_peer;   /* a link with one node behind it */
-    bool own_memory; /* receives into `inbox`, not into the arena */
-    bool sums;       /* puts UDP checksums in */
+    bool scatters;             /* takes packets in pieces */
+    bool one_peer;             /* a link with one node behind it */
+    bool own_memory;           /* receives into `inbox`, not into the arena */
+    bool sums;                 /* puts UDP checksums in */
+    bool interrupts;           /* tells of packets that come, when it is asked to */
+    uint64_t interrupt_gap_ns; /* and holds the next one back for so long */
     struct rte_mempool *inbox;
     struct dpdk_interface interface;
     uint16_t stuck_looks;
@@ -79,6 +81,9 @@ void dpdk_port_close(struct dpdk_port *port);
 
 /* Let packets to these group MACs in, where something filters them; that ends with the port. */
 void dpdk_port_hear(struct dpdk_port *port, const struct mac *list, int count);
+
+/* Ask for receive interrupts, or for none any more. False: it has none to give. */
+bool dpdk_port_interrupts(struct dpdk_port *port, bool wanted);
 
 /* Look at the link, give up what a driver does not take, and for memif try to make it. */
 bool dpdk_port_look(struct dpdk_port *port);

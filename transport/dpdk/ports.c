@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -183,21 +182,6 @@ static int open_mesh(struct dpdk *d, const struct transport_dpdk *words,
     return failed;
 }
 
-/* One descriptor for all ports; -1 as soon as one of them can only be polled. */
-static int sleep_fd(const struct dpdk *d)
-{
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = 0; i < d->port_count && fd >= 0; i++) {
-        struct epoll_event event = { .events = EPOLLIN };
-        if (d->port[i].interface.driver >= 0 &&
-            epoll_ctl(fd, EPOLL_CTL_ADD, d->port[i].interface.driver, &event) == 0)
-            continue;
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
 int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char *why,
                     size_t why_bytes)
 {
@@ -216,10 +200,6 @@ int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char 
         if (!failed)
             failed = open_one(d, &pc, why, why_bytes);
     }
-    if (!failed && d->bell.page)
-        d->sleep_fd = d->bell.fd;
-    else if (!failed && d->port_count > 0)
-        d->sleep_fd = sleep_fd(d);
     return failed;
 }
 
@@ -227,7 +207,5 @@ void dpdk_ports_close(struct dpdk *d)
 {
     while (d->port_count > 0)
         dpdk_port_close(&d->port[--d->port_count]);
-    if (d->sleep_fd >= 0 && d->sleep_fd != d->bell.fd)
-        close(d->sleep_fd);
     bell_close(&d->bell);
 }

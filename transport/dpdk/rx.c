@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dpdk.h"
 #include "link.h"
+#include "wake.h"
 
 #include <errno.h>
 #include <string.h>
@@ -180,6 +181,8 @@ int dpdk_rx_burst(struct transport *tp, struct zcb **frames, int count)
         d->rx_next = d->rx_next + 1 < d->port_count ? d->rx_next + 1 : 0;
         got += port_receive(d, &d->port[d->rx_next], frames + got, count - got);
     }
+    if (__builtin_expect(dpdk_wake_curious(d), 0))
+        dpdk_wake_looked(d, got > 0);
     d->stats.rx_pool_empty = d->slots.refused;
     if (__builtin_expect(d->port_count == 1 && d->port[0].interface.gone, 0))
         return got > 0 ? got : -ENODEV;

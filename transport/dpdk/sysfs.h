@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TRANSPORT_DPDK_SYSFS_H
+#define TRANSPORT_DPDK_SYSFS_H
+
+/*
+ * sysfs.h - what the kernel says of a port's card before DPDK has it.
+ *
+ * Thread:     control thread
+ */
+
+#include <stdbool.h>
+
+/* Interrupts of a card in a uio driver's hands, one line for all causes, are lost now and then. */
+bool dpdk_sysfs_has_interrupts(const char *address);
+
+/* A card that has MSI-X, by which its interrupts do not come since its driver gives them no vector:
+ * by MSI they do. */
+bool dpdk_sysfs_wants_msi(const char *address);
+
+#endif
