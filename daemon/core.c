@@ -318,21 +318,10 @@ static void ring_bell(struct core *core)
     core->events_new = false;
 }
 
-static void pin(const struct core *core)
-{
-    cpu_set_t set;
-    if (core->config->poll_cpu < 0)
-        return;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)core->config->poll_cpu, &set);
-    (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* a wish: config checked it */
-}
-
 static void *run(void *context)
 {
     struct core *core = context;
     uint64_t yield_ns = core->config->poll_yield_us * NS_PER_US;
-    pin(core);
     core->work_ns = core_clock_ns();
     while (!core->stopped) {
         uint64_t now_ns = core_clock_ns();
@@ -353,6 +342,26 @@ static void *run(void *context)
     return NULL;
 }
 
+/* Where it is to run is settled before it runs. */
+static int create_thread(struct core *core)
+{
+    pthread_attr_t how;
+    cpu_set_t cpu;
+    int error = pthread_attr_init(&how);
+    CPU_ZERO(&cpu);
+    if (error == 0 && core->config->poll_cpu >= 0) {
+        CPU_SET((size_t)core->config->poll_cpu, &cpu);
+        error = pthread_attr_setaffinity_np(&how, sizeof(cpu), &cpu);
+    }
+    if (error == 0)
+        error = pthread_create(&core->thread, &how, run, core);
+    core->started = error == 0;
+    (void)pthread_attr_destroy(&how);
+    if (error == 0)
+        (void)pthread_setname_np(core->thread, CORE_THREAD_NAME);
+    return error;
+}
+
 int core_start(struct core *core)
 {
     /* Our own mistakes: blocked, they would kill without the black box being written. */
@@ -362,8 +371,15 @@ int core_start(struct core *core)
     for (size_t i = 0; i < ARRAY_COUNT(faults); i++)
         sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are the control thread's */
-    int error = pthread_create(&core->thread, NULL, run, core);
+    int error = create_thread(core);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    core->started = error == 0;
     return -error;
+}
+
+bool core_is_pinned(const struct core *core)
+{
+    cpu_set_t cpus;
+    return core->started && core->config->poll_cpu >= 0 &&
+           pthread_getaffinity_np(core->thread, sizeof(cpus), &cpus) == 0 &&
+           CPU_COUNT(&cpus) == 1 && CPU_ISSET((size_t)core->config->poll_cpu, &cpus);
 }

@@ -198,6 +198,8 @@ struct core_config {
  */
 int core_create(struct core **out, const struct core_config *config, char *why, size_t why_bytes);
 
+#define CORE_THREAD_NAME "poll core" /* as top and ps show it */
+
 /* Start and, after CORE_STOP was answered or the process ends anyway, join the thread and free. */
 int core_start(struct core *core);
 void core_destroy(struct core *core);
@@ -214,6 +216,9 @@ int core_event_fd(const struct core *core);
  * CORE_EVENT_SEGMENT_GONE; as transport_ops.memory_add() and memory_drop() are. */
 int core_memory_add(struct core *core, struct zcb_arena *arena, char *why, size_t why_bytes);
 void core_memory_drop(struct core *core, struct zcb_arena *arena);
+
+/* Does its thread run on config.poll_cpu and nowhere else? */
+bool core_is_pinned(const struct core *core);
 
 /* What its transport got; does not change. */
 const struct transport_caps *core_transport_caps(const struct core *core);

@@ -221,15 +221,32 @@ static int create_core(struct daemon *d, char *why, size_t why_bytes)
     return core_create(&d->core, &config, why, why_bytes);
 }
 
+static void log_poll(const struct daemon *d)
+{
+    const struct resources *r = &d->resources;
+    char poor[PLACE_TEXT_BYTES];
+    notice_poll(&(struct notice_poll){ .config = &d->config,
+                                       .place = &r->place,
+                                       .pinned = core_is_pinned(d->core),
+                                       .memory_node = place_of(r->rx.base, r->rx.bytes),
+                                       .woken_by = core_transport_caps(d->core)->woken_by },
+                say_logged, NULL);
+    if (place_is_poor(&r->place, &d->config, poor))
+        log_warning("%s", poor);
+}
+
 static int run_core(struct daemon *d, char *why, size_t why_bytes)
 {
     int failed = core_start(d->core);
     if (failed) {
-        snprintf(why, why_bytes, "the poll core cannot start: %s", strerror(-failed));
+        snprintf(why, why_bytes, "the poll core cannot start%s: %s",
+                 d->config.poll_cpu < 0 ? "" : " on poll.cpu, which this process lost meanwhile",
+                 strerror(-failed));
         return failed;
     }
     add_signals(d);
     notice_config(&d->config, say_logged, NULL);
+    log_poll(d);
     notice_socket(core_transport_caps(d->core), say_logged, NULL);
     notice_memory(&d->resources, say_logged, NULL);
     report_ready(d);
@@ -308,6 +325,18 @@ static int start(struct daemon *d, const struct config_report *report)
     return failed ? 1 : 0;
 }
 
+static void print_poll(const struct config *config, const char *file)
+{
+    struct place place;
+    char poor[PLACE_TEXT_BYTES];
+    place_find(&place, config);
+    notice_poll(
+        &(struct notice_poll){ .config = config, .place = &place, .memory_node = PLACE_NONE },
+        say_printed, stdout);
+    if (place_is_poor(&place, config, poor))
+        fprintf(stderr, "%s: warning: %s\n", file, poor);
+}
+
 static int test(const struct config *config, const char *file)
 {
     char why[WHY_BYTES] = "";
@@ -316,6 +345,7 @@ static int test(const struct config *config, const char *file)
         return 1;
     }
     notice_config(config, say_printed, stdout);
+    print_poll(config, file);
     printf("%s: no error\n", file);
     return 0;
 }

@@ -64,24 +64,47 @@ static void tell_transport(const struct sayer *s, const struct config *config)
              config->node_count == 2 ? "" : "s", config->netmtu);
 }
 
-static void tell_poll(const struct sayer *s, const struct config *config)
+static void add_node(char *text, size_t bytes, const char *what, int node)
 {
-    char cpu[40] = "no core of its own";
-    if (config->poll_cpu >= 0)
-        snprintf(cpu, sizeof(cpu), "on cpu %d", config->poll_cpu);
-    const char *by = config->poll == POLL_AUTO ? "auto, which here is " : "";
-    if (config->spins)
-        tell(s, "poll: %sspin, %s", by, cpu);
+    size_t used = strlen(text);
+    if (node == PLACE_SPREAD)
+        snprintf(text + used, bytes - used, ", %s on several", what);
+    else if (node >= 0)
+        snprintf(text + used, bytes - used, ", %s on NUMA node %d", what, node);
+}
+
+/* Where it runs, and what it has where. */
+static void place_text(const struct notice_poll *p, char *text, size_t bytes)
+{
+    const struct config *config = p->config;
+    if (config->poll_cpu < 0)
+        snprintf(text, bytes, "no core of its own");
     else
-        tell(s, "poll: %sbackoff, %s, sleeps after %u us without work", by, cpu,
-             config->poll_yield_us);
+        snprintf(text, bytes, "%s cpu %d of NUMA node %d", p->pinned ? "pinned to" : "on",
+                 config->poll_cpu, p->place->cpu_node);
+    add_node(text, bytes, "port", p->place->port_node);
+    add_node(text, bytes, "memory", p->memory_node);
+}
+
+void notice_poll(const struct notice_poll *p, notice_fn say, void *context)
+{
+    struct sayer s = { say, context };
+    char place[160], wake[64] = "";
+    const char *by = p->config->poll == POLL_AUTO ? "auto, which here is " : "";
+    place_text(p, place, sizeof(place));
+    if (p->woken_by)
+        snprintf(wake, sizeof(wake), ", woken by %s", p->woken_by);
+    if (p->config->spins)
+        tell(&s, "poll: %sspin, %s", by, place);
+    else
+        tell(&s, "poll: %sbackoff, %s; sleeps after %u us without work%s", by, place,
+             p->config->poll_yield_us, wake);
 }
 
 void notice_config(const struct config *config, notice_fn say, void *context)
 {
     struct sayer s = { say, context };
     tell_transport(&s, config);
-    tell_poll(&s, config);
     tell(&s,
          "membership: a silent node is out after %u ms; the new view comes after %" PRIu64
          " ms at the latest",

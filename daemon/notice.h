@@ -10,9 +10,18 @@
 
 typedef void (*notice_fn)(void *context, const char *line);
 
-/* Node, transport, poll policy, the worst time to a new view: what follows from the configuration.
- */
+/* Node, transport, the worst time to a new view: what follows from the configuration. */
 void notice_config(const struct config *config, notice_fn say, void *context);
+
+/* How and where the poll core runs: as it is to be, or as it does. */
+struct notice_poll {
+    const struct config *config;
+    const struct place *place;
+    bool pinned;
+    int memory_node;      /* PLACE_NONE: none is taken yet */
+    const char *woken_by; /* NULL: not known yet */
+};
+void notice_poll(const struct notice_poll *poll, notice_fn say, void *context);
 
 /* Nothing when the kernel gave the buffers that were asked for. */
 void notice_socket(const struct transport_caps *caps, notice_fn say, void *context);

@@ -13,6 +13,8 @@ int resources_open(struct resources *r, const struct config *config, char *why, 
 {
     enum zcb_pages pages = config->hugepages ? ZCB_PAGES_TRY : ZCB_PAGES_SMALL;
     *r = (struct resources){ .config = config, .last_id = ARENA_ID_TAPE };
+    place_find(&r->place, config);
+    place_prefer(&r->place);
     int failed = zcb_arena_create(&r->rx, "synchrotron-rx", config->rx_bytes, ARENA_ID_RX, pages,
                                   ZCB_WRITER_CREATOR);
     if (failed) {

@@ -28,6 +28,7 @@
  */
 
 #include "config.h"
+#include "place.h"
 #include "zcb.h"
 
 /* A TX segment. `arena` is what the core is told; its fd is for reading only. */
@@ -50,6 +51,7 @@ struct channel {
 
 struct resources {
     const struct config *config;
+    struct place place; /* where all of it is to lie */
     struct zcb_arena rx, core_page;
     struct tx_segment *segments;
     uint32_t last_id;

@@ -279,10 +279,31 @@ static json_t *memory_object(const struct control *c, const struct core_status *
     return memory;
 }
 
+/* A processor or a NUMA node; less than 0: none, or not one. */
+static void set_place(json_t *object, const char *key, int number)
+{
+    json_object_set_new(object, key, number < 0 ? json_null() : json_integer(number));
+}
+
+static json_t *poll_object(const struct control *c)
+{
+    const struct resources *r = c->resources;
+    json_t *poll = json_object();
+    set_text(poll, "policy", poll_policy_name[c->config->poll]);
+    json_object_set_new(poll, "spins", json_boolean(c->config->spins));
+    set_text(poll, "woken_by", core_transport_caps(c->core)->woken_by);
+    set_place(poll, "cpu", c->config->poll_cpu);
+    json_object_set_new(poll, "pinned", json_boolean(core_is_pinned(c->core)));
+    set_place(poll, "cpu_node", r->place.cpu_node);
+    set_place(poll, "port_node", r->place.port_node);
+    set_place(poll, "memory_node", place_of(r->rx.base, r->rx.bytes));
+    return poll;
+}
+
 char *status_json(const struct control *c, const struct core_status *status,
                   const struct ctl_iteration_entry *entries, uint32_t entry_count)
 {
-    json_t *all = json_object(), *poll = json_object();
+    json_t *all = json_object();
     set_text(all, "version", SYNCHROTRON_VERSION);
     set_number(all, "node_id", c->config->node_id);
     set_text(all, "cluster_name", c->config->cluster_name);
@@ -296,12 +317,7 @@ char *status_json(const struct control *c, const struct core_status *status,
     json_object_set_new(all, "clients", clients_array(status));
     json_object_set_new(all, "counters", counters_object(c, status));
     json_object_set_new(all, "memory", memory_object(c, status));
-    set_text(poll, "policy", poll_policy_name[c->config->poll]);
-    json_object_set_new(poll, "spins", json_boolean(c->config->spins));
-    json_object_set_new(poll, "cpu",
-                        c->config->poll_cpu < 0 ? json_null() : json_integer(c->config->poll_cpu));
-    set_text(poll, "woken_by", core_transport_caps(c->core)->woken_by);
-    json_object_set_new(all, "poll", poll);
+    json_object_set_new(all, "poll", poll_object(c));
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;

@@ -27,6 +27,12 @@ int transport_no_check(const struct transport_config *config, char *why, size_t 
     return 0;
 }
 
+int transport_no_node(const struct transport_config *config)
+{
+    (void)config;
+    return -1;
+}
+
 int transport_no_counters(const struct transport *tp, struct transport_counter *list)
 {
     (void)tp;

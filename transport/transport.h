@@ -100,6 +100,9 @@ struct transport_ops {
     /* Could it be opened, as far as one can see without trying? Control thread; errors as open's.
      */
     int (*check)(const struct transport_config *config, char *why, size_t why_bytes);
+    /* The NUMA node of its port, as far as one can see without opening it; -1: none. Control
+     * thread. */
+    int (*node)(const struct transport_config *config);
     /**
      * Errors:  -errno, and `why` says what failed, why and what to do, in one line
      */
@@ -148,6 +151,7 @@ extern const struct transport_ops transport_udp, transport_dpdk;
 
 /* For backends that have nothing to say there. */
 int transport_no_check(const struct transport_config *config, char *why, size_t why_bytes);
+int transport_no_node(const struct transport_config *config);
 int transport_no_counters(const struct transport *tp, struct transport_counter *list);
 enum transport_rest transport_sleep(struct transport *tp);
 enum transport_rest transport_nap(struct transport *tp);

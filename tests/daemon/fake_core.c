@@ -223,6 +223,12 @@ struct core_command fake_wait(struct core *core, uint32_t type, int count)
     return command;
 }
 
+bool core_is_pinned(const struct core *core)
+{
+    (void)core;
+    return false;
+}
+
 const struct transport_caps *core_transport_caps(const struct core *core)
 {
     static const struct transport_caps caps = { .sleep_fd = -1, .woken_by = "clock" };

@@ -5,6 +5,7 @@
 #include "link.h"
 #include "memif.h"
 #include "ports.h"
+#include "sysfs.h"
 #include "wake.h"
 #include "why.h"
 
@@ -389,6 +390,7 @@ const struct transport_ops transport_dpdk = {
     .name = "dpdk",
     .rx_headroom_bytes = 2 * CACHE_LINE_BYTES,
     .check = dpdk_check,
+    .node = dpdk_sysfs_node,
     .open = dpdk_open,
     .query = dpdk_query,
     .tx_burst = dpdk_tx_burst,

@@ -6,6 +6,7 @@
 #include "why.h"
 
 #include <errno.h>
+#include <numa.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,12 +104,19 @@ static uint32_t free_huge_pages(void)
     return pages;
 }
 
-static int first_cpu(const cpu_set_t *set)
+/* EAL takes its memory from the node of the processor it is told: one of the node that this process
+ * prefers, if it may run there. */
+static int choose_cpu(const cpu_set_t *set)
 {
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET((size_t)cpu, set))
+    int node = numa_available() < 0 ? -1 : numa_preferred(), first = -1;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, set))
+            continue;
+        if (node < 0 || numa_node_of_cpu(cpu) == node)
             return cpu;
-    return 0;
+        first = first < 0 ? cpu : first;
+    }
+    return first < 0 ? 0 : first;
 }
 
 /* A card and its IOMMU decide how addresses are told. */
@@ -127,7 +135,7 @@ static bool make_words(const struct transport_dpdk *config, const cpu_set_t *aff
     bool huge = config->hugepages && free_huge_pages() * HUGE_PAGE_MB >= memory_mb;
     eal.count = 0;
     bool fits = add_word("synchrotron") && add_word("--no-telemetry") && add_word("-l") &&
-                add_word("%d", first_cpu(affinity)) && add_word("-m") && add_word("%u", memory_mb);
+                add_word("%d", choose_cpu(affinity)) && add_word("-m") && add_word("%u", memory_mb);
     fits = fits && (huge ? add_word("--in-memory") : add_words("--no-huge --no-shconf"));
     return fits && make_port_words(config->port) && add_words(config->eal);
 }

@@ -41,3 +41,16 @@ bool dpdk_sysfs_wants_msi(const char *address)
     return pci_number(address, "vendor") == PCI_INTEL &&
            (device == PCI_82574L || device == PCI_82574LA);
 }
+
+int dpdk_sysfs_node(const struct transport_config *config)
+{
+    const struct transport_dpdk *words = config->backend;
+    char path[DPDK_PORT_BYTES + 64];
+    const char *interface = dpdk_after(words->port, "af_packet:");
+    if (!interface)
+        interface = dpdk_after(words->port, "af_xdp:");
+    if (!interface)
+        return dpdk_is_pci(words->port) ? pci_number(words->port, "numa_node") : -1;
+    snprintf(path, sizeof(path), "/sys/class/net/%s/device/numa_node", interface);
+    return read_number(path);
+}

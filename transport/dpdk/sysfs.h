@@ -10,8 +10,13 @@
 
 #include <stdbool.h>
 
+#include "transport.h"
+
 /* Interrupts of a card in a uio driver's hands, one line for all causes, are lost now and then. */
 bool dpdk_sysfs_has_interrupts(const char *address);
+
+/* The NUMA node of a port's card, or of the card under its interface; -1: none. */
+int dpdk_sysfs_node(const struct transport_config *config);
 
 /* A card that has MSI-X, by which its interrupts do not come since its driver gives them no vector:
  * by MSI they do. */

@@ -237,6 +237,7 @@ static void endpoint_close(struct transport *tp)
 const struct transport_ops transport_sim = {
     .name = "sim",
     .check = transport_no_check,
+    .node = transport_no_node,
     .open = endpoint_open,
     .query = endpoint_query,
     .tx_burst = endpoint_tx_burst,

@@ -106,6 +106,7 @@ static void udp_close(struct transport *tp)
 const struct transport_ops transport_udp = {
     .name = "udp",
     .check = transport_no_check,
+    .node = transport_no_node,
     .open = udp_open,
     .query = udp_query,
     .tx_burst = udp_tx_burst,
