@@ -180,18 +180,55 @@ def test_network_cards_are_bound_to_the_driver_asked_for(driver, words, model):
     assert (int(groups) > 0) == bool(words), "the IOMMU is not as asked for"
 
 
-SUITE = ["env", "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_TEST_SLOWER=10", "/usr/bin/python3", "-B", "-m", "pytest",
-         "-q", "-p", "no:cacheprovider", os.path.join(ROOT, "tests", "system", "test_transports.py")]
-
-
-@pytest.mark.parametrize("model, words", [("e1000e", []), ("e1000e", ["--iommu"]), ("virtio-net-pci", [])])
-def test_daemons_drive_cards_of_their_own(model, words):
-    """Three on one wire: views, order, a large message, a daemon that is killed and comes back."""
-    done = vm("--devices", "0", "--nics", "3", "--nic-model", model, *words,
-              command=[*SUITE, "-k", "short_life and not jumbo and ipv4"])
+def on_cards(model, *words, nics, command):
+    done = vm("--devices", "0", "--nics", str(nics), "--nic-model", model, "--limit", "1500", *words,
+              command=["env", "SYNCHROTRON_TEST_SLOWER=10", *command])
     assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) == 2, done.stdout  # fan-out and multicast
+    return done.stdout
+
+
+def test_a_cable_is_pulled_and_plugged_in_again():
+    said = vm("--devices", "0", "--nics", "2", "--hugepages", "0", command=["bash", "-c", """
+        $SYNCHROTRON_VM_CABLE 1 off && $SYNCHROTRON_VM_CABLE 1 on && echo pulled
+        $SYNCHROTRON_VM_CABLE 2 off || echo no such card"""])
+    assert said.stdout == "pulled\nno such card\n", said
+
+
+E1000E_UIO = pytest.param("e1000e", [], id="e1000e-uio")
+E1000E_VFIO = pytest.param("e1000e", ["--iommu"], id="e1000e-vfio")
+VIRTIO_UIO = pytest.param("virtio-net-pci", [], id="virtio-uio")
+VIRTIO_VFIO = pytest.param("virtio-net-pci", ["--iommu"], id="virtio-vfio")
+LIFE = "short_life and (ipv4 or multicast-ipv4) and not jumbo"
+
+
+@pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
+def test_cards_keep_the_contract_of_transports(model, words):
+    program = os.path.join(BUILD, "tests", "transport", "transport_pci_contract_test")
+    said = on_cards(model, *words, nics=5, command=[program, "-j1", "--tap"])
+    claims = re.findall("^(ok|not ok)", said, re.MULTILINE)
+    assert len(claims) > 30 and "not ok" not in claims, said[-6000:]
+    assert "SKIP" not in said, said[-6000:]
+
+
+def system_tests(model, *words, chosen):
+    """How many passed."""
+    said = on_cards(model, *words, nics=3, command=[
+        "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_RACE_SECONDS=5", "/usr/bin/python3", "-B", "-m", "pytest", "-q",
+        "-p", "no:cacheprovider", "-k", chosen,
+        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py") for name in ("transports", "faults", "c_race"))])
+    return int(re.search(r"(\d+) passed", said)[1])
+
+
+@pytest.mark.parametrize("model, words", [E1000E_UIO, VIRTIO_VFIO])
+def test_daemons_drive_cards_of_their_own(model, words):
+    """Three on one wire, by fan-out and by multicast: views, order, a large message, a death and a return."""
+    assert system_tests(model, *words, chosen=LIFE) == 2
+
+
+@pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
+def test_daemons_on_cards_lose_cables_and_each_other(model, words):
+    """And the race for the descriptor of a handle."""
+    assert system_tests(model, *words, chosen=f"({LIFE}) or in_turn or killed_and_restarted or one_dispatch") == 5
 
 
 def test_siw_is_another_driver():
