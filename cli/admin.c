@@ -4,44 +4,15 @@
 #include <corosync/corotypes.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { ANSWER_S = 5 };
 
-const char *admin_runtime_dir(void)
-{
-    const char *dir = getenv(CTL_RUNTIME_DIR_ENV);
-    return dir && dir[0] ? dir : CTL_RUNTIME_DIR_DEFAULT;
-}
-
-/* A descriptor, or -errno. */
-static int connect_to_daemon(const char *dir)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    struct timeval patience = { .tv_sec = ANSWER_S };
-    int bytes = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir, CTL_SOCKET_NAME);
-    if (bytes < 0 || (size_t)bytes >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    int error = -errno;
-    close(fd);
-    return error;
-}
-
-int admin_open(const char *dir)
+int admin_open(char dir[CTL_DIRECTORY_BYTES])
 {
     struct ctl_answer answer = { 0 };
-    int fd, control = connect_to_daemon(dir);
+    int fd, control = dir[0] ? ctl_connect(dir, ANSWER_S) : ctl_find(dir, ANSWER_S);
     if (control < 0)
         return control;
     int error = admin_ask(control, CTL_HELLO, CTL_HELLO_ADMIN, &answer, &fd);
@@ -88,18 +59,34 @@ int admin_ask(int control, enum ctl_type type, uint32_t arg, struct ctl_answer *
     return result(answer);
 }
 
+static void explain_nobody(const char *command, const char *dir)
+{
+    char mine[32];
+    snprintf(mine, sizeof(mine), "/tmp/synchrotron-%u", (unsigned)geteuid());
+    fprintf(stderr,
+            "synchrotron %s: no daemon runs at %s%s; start synchrotrond, or say\n"
+            "with " CTL_RUNTIME_DIR_ENV " which one is meant\n",
+            command, dir[0] ? dir : CTL_RUNTIME_DIR_DEFAULT ", in $XDG_RUNTIME_DIR or at ",
+            dir[0] ? "" : mine);
+}
+
 void admin_explain(const char *command, const char *dir, int error)
 {
-    if (error == -ENOENT || error == -ECONNREFUSED)
+    if (error == -ENOENT)
+        explain_nobody(command, dir);
+    else if (error == -EAGAIN)
         fprintf(stderr,
-                "synchrotron %s: no daemon runs at %s; start synchrotrond, or say with %s\n"
-                "which one is meant\n",
-                command, dir, CTL_RUNTIME_DIR_ENV);
+                "synchrotron %s: the daemon at %s does not answer within %d s: it is stopped, or\n"
+                "hangs; `ss -xlp src %s/" CTL_SOCKET_NAME "` names its process\n",
+                command, dir, ANSWER_S, dir);
     else if (error == -EACCES)
         fprintf(stderr,
                 "synchrotron %s: the daemon at %s does not admit this user; be root or its\n"
                 "own user, or name yours in its configuration: clients { uid: %u }\n",
                 command, dir, (unsigned)geteuid());
+    else if (error == -ECONNRESET || error == -EPIPE)
+        fprintf(stderr, "synchrotron %s: the daemon at %s ended, or is of another release\n",
+                command, dir);
     else
         fprintf(stderr, "synchrotron %s: the daemon at %s: %s\n", command, dir, strerror(-error));
 }

@@ -11,16 +11,15 @@
 
 #include "zcb.h"
 
-/* What the environment says, or the default. */
-const char *admin_runtime_dir(void);
-
 /**
- * A connection to the daemon of this runtime directory, which has answered our hello.
+ * A connection to the daemon of this runtime directory, which has answered our hello. dir is empty
+ * for the one that is found as programs find it, and then says where that was: see ctl_find().
  *
  * Owner:   the caller, close()
- * Errors:  -errno; -EACCES it does not admit this user
+ * Errors:  -errno; -ENOENT nobody listens; -EAGAIN nobody answers; -EACCES it does not admit this
+ *          user
  */
-int admin_open(const char *dir);
+int admin_open(char dir[CTL_DIRECTORY_BYTES]);
 
 /**
  * One request and its answer; *fd is -1 when no descriptor came with it.

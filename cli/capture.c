@@ -27,7 +27,8 @@ enum {
 };
 
 struct wishes {
-    const char *file, *dir;
+    const char *file;
+    char dir[CTL_DIRECTORY_BYTES];
     uint64_t duration_ns, count; /* 0: without end */
     uint32_t snap_bytes;         /* 0: whole frames */
 };
@@ -90,7 +91,7 @@ static void run(struct capture *c)
 }
 
 /* The tape of this daemon. -errno; -EBUSY: *other has it. */
-static int open_tape(struct capture *c, const struct wishes *wishes, uint32_t *other)
+static int open_tape(struct capture *c, struct wishes *wishes, uint32_t *other)
 {
     struct ctl_answer answer = { 0 };
     int fd;
@@ -171,7 +172,7 @@ static int capture_into(struct capture *c, const struct wishes *wishes, FILE *ou
     return 0;
 }
 
-static int capture(const struct wishes *wishes)
+static int capture(struct wishes *wishes)
 {
     static struct capture c; /* large */
     uint32_t other = 0;
@@ -205,8 +206,8 @@ static void usage(FILE *out)
           "      --seconds S      end after so long\n"
           "      --count N        end after so many frames\n"
           "      --snap BYTES     of each frame keep so many, at least 64 (default: whole frames)\n"
-          "      --runtime-dir D  which daemon (default " CTL_RUNTIME_DIR_ENV ", or\n"
-          "                       " CTL_RUNTIME_DIR_DEFAULT ")\n"
+          "      --runtime-dir D  which daemon (default: " CTL_RUNTIME_DIR_ENV ", or as\n"
+          "                       `synchrotron status --help` says)\n"
           "\n"
           "What comes faster than this program can write is lost, and counted in the file; the\n"
           "daemon waits for nobody. docs/capture.md says how to read it.\n",
@@ -229,8 +230,8 @@ static bool take_option(struct wishes *wishes, int option, const char *value)
         wishes->file = value;
         return true;
     case 'd':
-        wishes->dir = value;
-        return true;
+        snprintf(wishes->dir, sizeof(wishes->dir), "%s", value);
+        return value[0] != 0;
     case 's':
         wishes->duration_ns =
             number(value, 1e-3, SECONDS_MAX, &given) ? (uint64_t)(given * (double)NS_PER_S) : 0;
@@ -268,7 +269,7 @@ int capture_main(int argc, char **argv)
                                            { "runtime-dir", required_argument, NULL, 'd' },
                                            { "help", no_argument, NULL, 'h' },
                                            { 0 } };
-    struct wishes wishes = { .dir = admin_runtime_dir() };
+    struct wishes wishes = { 0 };
     int option;
     while ((option = getopt_long(argc, argv, "w:h", known, NULL)) != -1) {
         if (option == 'h') {

@@ -38,7 +38,7 @@ static char *read_text(int fd, uint64_t bytes, int *error)
     return text;
 }
 
-static char *fetch(const char *dir, int *error)
+static char *fetch(char dir[CTL_DIRECTORY_BYTES], int *error)
 {
     struct ctl_answer answer = { 0 };
     char *text = NULL;
@@ -81,7 +81,8 @@ static void usage(FILE *out)
           "\n"
           "Shows what the local daemon says of itself: ring, members, groups and their processes,\n"
           "counters, and where every page of memory is. " CTL_RUNTIME_DIR_ENV " says\n"
-          "which daemon on a host that runs several (default " CTL_RUNTIME_DIR_DEFAULT ").\n"
+          "which daemon on a host that runs several (default: the first that listens "
+          "in\n" CTL_RUNTIME_DIR_DEFAULT ", $XDG_RUNTIME_DIR/synchrotron, /tmp/synchrotron-UID).\n"
           "\n"
           "  --json    print everything as one JSON object\n",
           out);
@@ -110,7 +111,7 @@ int status_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     int error;
-    const char *dir = admin_runtime_dir();
+    char dir[CTL_DIRECTORY_BYTES] = "";
     char *text = fetch(dir, &error);
     if (!text) {
         admin_explain("status", dir, error);

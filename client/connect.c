@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connect.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "request.h"
@@ -14,67 +8,6 @@
 
 enum { HELLO_FDS = 5 };
 enum hello_fd { FD_UP, FD_DOWN, FD_CORE, FD_RX, FD_WAKE };
-
-/* False: the name does not fit, so nobody listens there. */
-static bool socket_address(struct sockaddr_un *address, const char *directory)
-{
-    *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    int length =
-        snprintf(address->sun_path, sizeof(address->sun_path), "%s/%s", directory, CTL_SOCKET_NAME);
-    return length > 0 && (size_t)length < sizeof(address->sun_path);
-}
-
-/* A connected socket, or -errno; -ENOENT when nobody listens. */
-static int try_connect(const char *directory)
-{
-    struct sockaddr_un address;
-    if (!socket_address(&address, directory))
-        return -ENOENT;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int failed;
-    do
-        failed = connect(fd, (const struct sockaddr *)&address, sizeof(address)) ? errno : 0;
-    while (failed == EINTR);
-    if (!failed)
-        return fd;
-    close(fd);
-    return failed == ECONNREFUSED || failed == ENOTDIR ? -ENOENT : -failed;
-}
-
-/* Where anyone may make a directory, only that of our own user, or root's, is believed. */
-static int try_shared(const char *directory)
-{
-    struct stat st;
-    if (lstat(directory, &st) != 0 || !S_ISDIR(st.st_mode))
-        return -ENOENT;
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return -EACCES;
-    return try_connect(directory);
-}
-
-static int find_service(void)
-{
-    const char *chosen = secure_getenv(CTL_RUNTIME_DIR_ENV);
-    if (chosen && *chosen)
-        return try_connect(chosen);
-
-    int fd = try_connect(CTL_RUNTIME_DIR_DEFAULT);
-    if (fd != -ENOENT)
-        return fd;
-    char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    const char *user = secure_getenv("XDG_RUNTIME_DIR");
-    if (user && *user &&
-        (size_t)snprintf(directory, sizeof(directory), "%s/synchrotron", user) <
-            sizeof(directory)) {
-        fd = try_connect(directory);
-        if (fd != -ENOENT)
-            return fd;
-    }
-    snprintf(directory, sizeof(directory), "/tmp/synchrotron-%u", (unsigned)geteuid());
-    return try_shared(directory);
-}
 
 static uint32_t hello_flags(const struct handle *h)
 {
@@ -157,7 +90,8 @@ static cs_error_t say_hello(struct handle *h)
 
 cs_error_t connect_handle(struct handle *h)
 {
-    int fd = find_service();
+    char directory[CTL_DIRECTORY_BYTES];
+    int fd = ctl_find(directory, 0);
     if (fd < 0)
         return request_error(fd);
     gate_init(&h->control, fd);

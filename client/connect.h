@@ -4,9 +4,6 @@
 
 /*
  * connect.h - find the service's control socket and set up what it sends.
- *
- * The directory is that of SYNCHROTRON_RUNTIME_DIR; or else the first of these where somebody
- * listens: /run/synchrotron, $XDG_RUNTIME_DIR/synchrotron, /tmp/synchrotron-<uid>.
  */
 
 #include "handle.h"

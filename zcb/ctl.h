@@ -27,6 +27,7 @@ enum {
     CTL_NAME_BYTES = 128,
     CTL_MEMBERS_MAX = 128,
     CTL_FDS_MAX = 6,
+    CTL_DIRECTORY_BYTES = 108, /* more does not fit the address of a socket */
 };
 
 enum ctl_type {
@@ -118,5 +119,24 @@ static_assert(sizeof(struct ctl_answer) == 1576, "shared layout");
  */
 int ctl_send(int socket, const void *packet, size_t bytes, const int *fds, int fd_count);
 int ctl_recv(int socket, void *packet, size_t bytes, int *fds, int *fd_count, uint32_t *pid);
+
+/**
+ * A connection to the daemon of this runtime directory.
+ *
+ * Units:   patience_s bounds each wait for the daemon, here and later; 0: nothing does
+ * Owner:   the caller, close()
+ * Errors:  -ENOENT nobody listens there; -EAGAIN nobody answered in time; -errno
+ */
+int ctl_connect(const char *directory, int patience_s);
+
+/**
+ * The same where the directory is that of SYNCHROTRON_RUNTIME_DIR; or else the first of these where
+ * somebody listens: /run/synchrotron, $XDG_RUNTIME_DIR/synchrotron, /tmp/synchrotron-<uid>.
+ *
+ * directory is the one that was asked, empty when none was chosen and nobody listens in any.
+ *
+ * Errors:  those of ctl_connect(); -EACCES, too, when another user made the last of the three
+ */
+int ctl_find(char directory[CTL_DIRECTORY_BYTES], int patience_s);
 
 #endif

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -268,6 +269,39 @@ def status_without_a_daemon_says_so():
         assert f"no daemon runs at {folder}" in done.stderr, done.stderr
 
 
+def listen_and_say_nothing(folder, waiting):
+    """A daemon that hangs, and what waits at its door."""
+    os.mkdir(folder)
+    path = os.path.join(folder, "control.sock")
+    sockets = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(waiting + 1)]
+    sockets[0].bind(path)
+    sockets[0].listen(0)
+    for one in sockets[1:]:
+        one.connect(path)
+    return sockets
+
+
+def status_finds_the_daemon_as_programs_do_and_says_that_it_hangs():
+    with tempfile.TemporaryDirectory() as folder:
+        chosen, found = os.path.join(folder, "chosen"), os.path.join(folder, "synchrotron")
+        held = [listen_and_say_nothing(chosen, 1), listen_and_say_nothing(found, 0)]
+        plain = {k: v for k, v in os.environ.items() if k != "SYNCHROTRON_RUNTIME_DIR"}
+        asked = {chosen: {**plain, "SYNCHROTRON_RUNTIME_DIR": chosen},
+                 found: {**plain, "XDG_RUNTIME_DIR": folder}}
+        running = {where: subprocess.Popen([SYNCHROTRON, "status"], stderr=subprocess.PIPE,
+                                           text=True, env=environment)
+                   for where, environment in asked.items()}
+        for where, process in running.items():
+            try:
+                _, said = process.communicate(timeout=LIMIT)
+            finally:
+                process.kill()
+            equal(process.returncode, 1)
+            assert f"the daemon at {where} does not answer" in said, said
+        for one in sum(held, []):
+            one.close()
+
+
 def help_and_version_are_there():
     for arguments in (["--help"], ["--version"], ["demo", "--help"], ["status", "--help"]):
         done = subprocess.run([SYNCHROTRON, *arguments], capture_output=True, text=True,
@@ -281,6 +315,7 @@ TESTS = (
     help_and_version_are_there,
     wrong_options_are_told_and_nothing_starts,
     status_without_a_daemon_says_so,
+    status_finds_the_daemon_as_programs_do_and_says_that_it_hangs,
     status_shows_ring_groups_and_processes,
     json_says_that_all_saw_one_order_and_nothing_was_lost,
     on_memif_all_is_well,
