@@ -292,7 +292,24 @@ static void join_merge(struct ring *r, const struct wire_join *join, int from)
         consensus_arm(r);
 }
 
-/* Another version, or another size of frames: no ring together. Told once for each start of it. */
+static bool join_fails_us(const struct ring *r, const struct wire_join *join)
+{
+    return set_has(known_ids(r, join->id + join->proc_count, join->fail_count), r->my_index);
+}
+
+/* It gathers for our sake, so it hears us: two that shun each other must not miss each other. */
+static bool join_counts_us_in(const struct ring *r, const struct wire_join *join)
+{
+    return set_has(known_ids(r, join->id, join->proc_count), r->my_index);
+}
+
+/*
+ * Another version, or another size of frames: no ring together. Told once for each start of it.
+ *
+ * It may have missed the JOIN that says what we are, and would gather for our beacons again and
+ * again: a JOIN of ours alone tells it. That one counts nobody else in, so none comes back for it
+ * but the first.
+ */
 static bool refused(struct ring *r, const struct wire_join *join, int from)
 {
     bool version = join->version_high < WIRE_VERSION_LOW || join->version_low > WIRE_VERSION_HIGH;
@@ -303,24 +320,16 @@ static bool refused(struct ring *r, const struct wire_join *join, int from)
     r->stats.rx_frame_size += !version;
     /* Its beacons need not make us gather again; another start of it says another JOIN. */
     r->shunned_ns[from] = r->now_ns + (r->config.detect_ns << REFUSED_DOUBLINGS);
-    if (r->incarnation[from] != join->incarnation) {
+    bool news = r->incarnation[from] != join->incarnation;
+    if (news) {
         uint64_t theirs = version ? join->version_high : join->frame_bytes_max;
         uint64_t ours = version ? WIRE_VERSION_HIGH : r->config.frame_bytes_max;
         ring_trace_add(r, RING_TRACE_REFUSED, join->head.sender, theirs, ours);
         r->incarnation[from] = join->incarnation;
     }
+    if (r->state == RING_OPERATIONAL && (news || join_counts_us_in(r, join)))
+        send_refusal(r, join->head.sender);
     return true;
-}
-
-static bool join_fails_us(const struct ring *r, const struct wire_join *join)
-{
-    return set_has(known_ids(r, join->id + join->proc_count, join->fail_count), r->my_index);
-}
-
-/* It gathers for our sake, so it hears us: two that shun each other must not miss each other. */
-static bool join_counts_us_in(const struct ring *r, const struct wire_join *join)
-{
-    return set_has(known_ids(r, join->id, join->proc_count), r->my_index);
 }
 
 /*

@@ -249,6 +249,7 @@ void send_flush(struct ring *r);
 uint32_t send_dest(const struct ring *r, const struct zcb *frame);
 bool send_token(struct ring *r);
 bool send_join(struct ring *r, uint16_t flags, uint32_t dest);
+bool send_refusal(struct ring *r, uint32_t dest); /* a JOIN that says what we are and no more */
 bool send_commit(struct ring *r);
 bool send_beacon(struct ring *r);
 bool send_want(struct ring *r);

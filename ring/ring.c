@@ -221,16 +221,20 @@ static bool passed_on(const struct wire_head *head)
     return head->type == WIRE_DATA || head->type == WIRE_RECOVERY || head->type == WIRE_INFO;
 }
 
+enum { IMPOSTOR_UNKNOWN = 1 }; /* which start of it: no JOIN of it was heard */
+
 /* Two go by one id. Who is not where the others have it would only disturb the one who is. */
 static bool impostor(struct ring *r, const struct zcb *frame, const struct wire_view *view)
 {
     uint32_t claims = view->head->sender;
     if (passed_on(view->head) || frame->from == NODE_NONE || frame->from == claims)
         return false;
-    if (view->head->type == WIRE_JOIN && view->join->incarnation != r->impostor) {
-        r->impostor = view->join->incarnation;
+    bool join = view->head->type == WIRE_JOIN;
+    uint64_t start = join ? view->join->incarnation : IMPOSTOR_UNKNOWN;
+    if (r->impostor == 0 || (join && r->impostor != IMPOSTOR_UNKNOWN && r->impostor != start))
         ring_trace_add(r, RING_TRACE_IMPOSTOR, frame->from, claims, 0);
-    }
+    if (r->impostor == 0 || join)
+        r->impostor = start;
     return true;
 }
 

@@ -97,12 +97,11 @@ static uint16_t put_ids(const struct ring *r, uint32_t *id, struct node_set set)
  * Departure: who waits too long for its disk keeps silent, so that the others form a ring without
  * it; together they could form none. When it can be written it speaks again.
  */
-bool send_join(struct ring *r, uint16_t flags, uint32_t dest)
+static bool send_join_of(struct ring *r, uint16_t flags, uint32_t dest, struct node_set proc,
+                         struct node_set fail)
 {
     if (ring_seq_late(r) && !(flags & WIRE_LEAVING))
         return false;
-    struct node_set fail = r->gather.my_fail_set;
-    struct node_set proc = set_minus(r->gather.my_proc_set, fail);
     uint32_t bytes = wire_join_bytes((uint32_t)set_count(proc), (uint32_t)set_count(fail));
     /* While we commit this repeats what we said before, which is older than the new ring. */
     uint64_t seq =
@@ -122,6 +121,17 @@ bool send_join(struct ring *r, uint16_t flags, uint32_t dest)
     wire->zero = 0;
     wire->incarnation = r->config.incarnation;
     return control_send(r, frame, dest);
+}
+
+bool send_join(struct ring *r, uint16_t flags, uint32_t dest)
+{
+    struct node_set fail = r->gather.my_fail_set;
+    return send_join_of(r, flags, dest, set_minus(r->gather.my_proc_set, fail), fail);
+}
+
+bool send_refusal(struct ring *r, uint32_t dest)
+{
+    return send_join_of(r, 0, dest, set_of(r->my_index), (struct node_set){ { 0 } });
 }
 
 bool send_commit(struct ring *r)

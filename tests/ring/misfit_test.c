@@ -11,12 +11,19 @@ enum { ANY_INCARNATION = 77 };
 static struct inner in;
 static struct ring_out out;
 
-static void receive(struct ring *r, struct zcb *frame, uint32_t address_of)
+/* How many JOINs of ours alone were the answer. */
+static int receive(struct ring *r, struct zcb *frame, uint32_t address_of)
 {
+    int answers = 0;
     frame->from = address_of;
     ring_recv(r, r->now_ns + NS_PER_MS, &frame, 1, &out);
-    for (int i = 0; i < out.send_count; i++)
+    for (int i = 0; i < out.send_count; i++) {
+        const struct wire_join *join = (const struct wire_join *)(const void *)out.send[i]->head;
+        answers += join->head.type == WIRE_JOIN && out.send[i]->dest == address_of &&
+                   join->proc_count == 1 && join->id[0] == 1;
         zcb_drop(out.send[i], ZCB_HELD_OUT);
+    }
+    return answers;
 }
 
 static struct wire_join *join_of(struct zcb *frame, uint32_t sender, uint32_t frame_bytes_max)
@@ -72,6 +79,40 @@ Test(misfit, who_goes_by_the_id_of_another_is_not_heard_and_told_of_once)
     join_of(frame, 2, INNER_FRAME_BYTES);
     receive(r, frame, 2);
     cr_expect(eq(int, (int)r->state, RING_GATHER));
+    inner_end(&in);
+}
+
+Test(misfit, who_goes_by_the_id_of_another_is_told_of_though_its_join_was_missed)
+{
+    struct ring *r = inner_make(&in, 3);
+    receive(r, beacon_of(2), 3);
+    receive(r, beacon_of(2), 3);
+    cr_expect(eq(int, count_traces(r, RING_TRACE_IMPOSTOR), 1));
+    struct zcb *frame = zcb_get(&in.pool, ZCB_HELD_OUT);
+    join_of(frame, 2, INNER_FRAME_BYTES);
+    receive(r, frame, 3);
+    cr_expect(eq(int, count_traces(r, RING_TRACE_IMPOSTOR), 0));
+    frame = zcb_get(&in.pool, ZCB_HELD_OUT);
+    join_of(frame, 2, INNER_FRAME_BYTES)->incarnation++;
+    receive(r, frame, 3);
+    cr_expect(eq(int, count_traces(r, RING_TRACE_IMPOSTOR), 1));
+    inner_end(&in);
+}
+
+Test(misfit, who_is_refused_hears_what_we_are_at_its_start_and_when_it_gathers_for_us)
+{
+    struct ring *r = inner_make(&in, 3);
+    struct node_set two = { { 3 } };
+    configuration_set(r, &r->my_ring, r->my_ring.id, two);
+    for (int i = 0; i < 4; i++) {
+        struct zcb *frame = zcb_get(&in.pool, ZCB_HELD_OUT);
+        struct wire_join *join = join_of(frame, 3, INNER_FRAME_BYTES - 200);
+        if (i == 2) { /* it heard our beacon, and wants us */
+            join->id[0] = 1;
+        }
+        int answers = receive(r, frame, 3);
+        cr_expect(eq(int, answers, i == 0 || i == 2), "JOIN %d", i);
+    }
     inner_end(&in);
 }
 
