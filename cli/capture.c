@@ -131,9 +131,9 @@ static void explain(const struct wishes *wishes, int error, uint32_t other)
 
 static FILE *open_file(const char *path)
 {
-    if (strcmp(path, "-") == 0)
-        return stdout;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
+    int fd = strcmp(path, "-") == 0
+                 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
     return fd >= 0 ? fdopen(fd, "wb") : NULL;
 }
 

@@ -295,12 +295,16 @@ static void usage(FILE *out)
             DEMO_NODES_MAX, DEMO_MESSAGE_BYTES_LEAST, DEMO_MESSAGE_BYTES_MAX);
 }
 
-static bool parse_number(const char *text, long least, long most, long *value)
+static bool parse_number(const char *option, long least, long most, long *value)
 {
     char *end;
     errno = 0;
-    *value = strtol(text, &end, 10);
-    return errno == 0 && end != text && *end == 0 && *value >= least && *value <= most;
+    *value = strtol(optarg, &end, 10);
+    if (errno == 0 && end != optarg && *end == 0 && *value >= least && *value <= most)
+        return true;
+    fprintf(stderr, "synchrotron demo: %s: '%s' is no number from %ld to %ld\n", option, optarg,
+            least, most);
+    return false;
 }
 
 static int parse_one(struct demo_options *options, int option)
@@ -309,20 +313,25 @@ static int parse_one(struct demo_options *options, int option)
     bool right = true;
     switch (option) {
     case 'n':
-        right = parse_number(optarg, 2, DEMO_NODES_MAX, &value);
+        right = parse_number("--nodes", 2, DEMO_NODES_MAX, &value);
         options->nodes = (int)value;
         break;
     case 's':
-        right = parse_number(optarg, 1, SECONDS_MAX, &value);
+        right = parse_number("--seconds", 1, SECONDS_MAX, &value);
         options->seconds = (int)value;
         break;
     case 'b':
-        right = parse_number(optarg, DEMO_MESSAGE_BYTES_LEAST, DEMO_MESSAGE_BYTES_MAX, &value);
+        right = parse_number("--size", DEMO_MESSAGE_BYTES_LEAST, DEMO_MESSAGE_BYTES_MAX, &value);
         options->message_bytes = (uint32_t)value;
         break;
     case 't':
         right = demo_network_known(optarg);
         options->transport = optarg;
+        if (!right)
+            fprintf(stderr,
+                    "synchrotron demo: --transport: '%s' is none of udp, memif, af_packet and "
+                    "af_xdp\n",
+                    optarg);
         break;
     case 'j':
         options->json = true;
@@ -330,8 +339,6 @@ static int parse_one(struct demo_options *options, int option)
     default:
         return -EINVAL;
     }
-    if (!right)
-        fprintf(stderr, "synchrotron demo: '%s' is not a value for this option\n", optarg);
     return right ? 0 : -EINVAL;
 }
 

@@ -4,6 +4,7 @@
 #include "demo_client.h"
 #include "status.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,7 @@ static void usage(FILE *out)
           out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "capture") == 0)
@@ -39,4 +40,17 @@ int main(int argc, char **argv)
     bool asked = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0;
     usage(asked ? stdout : stderr);
     return asked ? 0 : 2;
+}
+
+/* What did not get out was not said: scripts believe the exit status. */
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+    bool failed = ferror(stdout); /* perhaps long ago, so that errno does not know */
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return status;
+    fprintf(stderr, "synchrotron: standard output cannot be written%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    return status ? status : 1;
 }

@@ -239,6 +239,8 @@ def wrong_options_are_told_and_nothing_starts():
             status, out, said = demo.finish()
             equal((status, out), (2, ""))
             assert "--help" in said, said
+            if len(arguments) == 2:
+                assert arguments[0] in said and f"'{arguments[1]}'" in said, said
             equal(os.listdir(demo.folder.name), [])
 
 
@@ -302,6 +304,15 @@ def status_finds_the_daemon_as_programs_do_and_says_that_it_hangs():
             one.close()
 
 
+def output_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for arguments in (["--help"], ["demo", "--help"]):
+            done = subprocess.run([SYNCHROTRON, *arguments], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=LIMIT, check=False)
+            equal(done.returncode, 1)
+            assert "No space left" in done.stderr, done.stderr
+
+
 def help_and_version_are_there():
     for arguments in (["--help"], ["--version"], ["demo", "--help"], ["status", "--help"]):
         done = subprocess.run([SYNCHROTRON, *arguments], capture_output=True, text=True,
@@ -313,6 +324,7 @@ def help_and_version_are_there():
 
 TESTS = (
     help_and_version_are_there,
+    output_that_cannot_be_written_is_a_failure,
     wrong_options_are_told_and_nothing_starts,
     status_without_a_daemon_says_so,
     status_finds_the_daemon_as_programs_do_and_says_that_it_hangs,
