@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "blackbox.h"
+#include "log_limit.h"
 
 enum { LOG_LINE_BYTES = 512 };
 
 static struct {
     bool open;
+    struct log_limit limit;
     char dump_path[CONFIG_PATH_BYTES + 64];
     struct blackbox box;
 } the_log;
@@ -33,21 +35,48 @@ static void remember(const char *priority, const char *text)
     blackbox_add(&the_log.box, line, min_u64((uint64_t)bytes, sizeof(line) - 1));
 }
 
-void log_line(int priority, const char *file, int line, const char *format, ...)
+static void put(int priority, const char *file, int line, const char *text)
 {
     static const char *const names[] = { "emerg",   "alert",  "crit", "error",
                                          "warning", "notice", "info", "debug" };
-    char text[LOG_LINE_BYTES];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     remember(names[priority & 7], text);
     if (the_log.open)
         qb_log_from_external_source(__func__, file, "%s", (uint8_t)priority, (uint32_t)line, 0,
                                     text);
     else if (priority < LOG_DEBUG)
         fprintf(stderr, "%s: %s\n", names[priority & 7], text);
+}
+
+/* Debug lines are for who asked for all of them, and for the black box, which has its own bound. */
+static bool permitted(int priority, const char *file, int line)
+{
+    struct log_limit_place who = { .file = file, .line = line, .priority = priority };
+    char text[LOG_LINE_BYTES];
+    struct timespec now;
+    uint32_t left_out;
+    if (priority >= LOG_DEBUG)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    if (!log_limit_take(&the_log.limit, &who, now_ns, &left_out))
+        return false;
+    if (left_out > 0) {
+        snprintf(text, sizeof(text), "%u lines like the next one were left out", left_out);
+        put(priority, file, line, text);
+    }
+    return true;
+}
+
+void log_line(int priority, const char *file, int line, const char *format, ...)
+{
+    char text[LOG_LINE_BYTES];
+    va_list args;
+    if (!permitted(priority, file, line))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    put(priority, file, line, text);
 }
 
 static void target(int32_t which, int level, const char *format)

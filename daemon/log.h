@@ -6,7 +6,7 @@
  * log.h - lines for people: standard error, a file, syslog, and the black box.
  *
  * Knows:      where lines go, by the configuration.
- * Knows not:  what they are about.
+ * Knows not:  what they are about. But no place in the sources logs without end: log_limit.h.
  * Thread:     control thread. The poll core only counts and emits trace events.
  *
  * The logging library keeps its state in globals of its own, so that this unit has one too: there
