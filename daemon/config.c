@@ -75,14 +75,25 @@ static void unknown_key(struct config_parser *p, enum config_section section,
                      line->name.at, here, nearest->name);
 }
 
-static void unknown_section(struct config_parser *p, enum config_section parent,
-                            const struct config_line *line)
+/* Where one that belongs outside stands inside, a '}' is missing; it is read as if it were there.
+ */
+static enum config_section unknown_section(struct config_parser *p, enum config_section parent,
+                                           const struct config_line *line)
 {
+    enum config_section outside = config_section_find(SECTION_TOP, line->name);
     const char *nearest = config_section_nearest(parent, line->name);
     int shown = (int)min_u64(line->name.bytes, 60);
+    if (outside < SECTION_IGNORED) {
+        config_error(
+            p, line->line, line->name.column,
+            "section '%.*s' stands inside the section of line %d: '}' is missing before it", shown,
+            line->name.at, p->open[p->depth].line);
+        return outside;
+    }
     config_error(p, line->line, line->name.column, "unknown section '%.*s'%s%s%s", shown,
                  line->name.at, nearest ? "; the nearest known section is '" : "",
                  nearest ? nearest : "", nearest ? "'" : "");
+    return SECTION_UNKNOWN;
 }
 
 static void pair(struct config_parser *p, enum config_section section,
@@ -145,7 +156,7 @@ static void open_section(struct config_parser *p, enum config_section parent,
         config_warning(p, line->line, line->name.column,
                        "section '%.*s' has no meaning here and is ignored", shown, line->name.at);
     if (section == SECTION_UNKNOWN && parent != SECTION_UNKNOWN)
-        unknown_section(p, parent, line);
+        section = unknown_section(p, parent, line);
     if (p->depth == CONFIG_DEPTH_MAX - 1) {
         config_error(p, line->line, line->name.column, "over %d sections one inside the other",
                      CONFIG_DEPTH_MAX - 1);

@@ -143,6 +143,14 @@ static int load(struct state *state, char *why, size_t why_bytes)
     return failed;
 }
 
+static void explain_unwritable(const struct state *state, int failed, char *why, size_t why_bytes)
+{
+    snprintf(why, why_bytes,
+             "state directory %s cannot be written: %s; give it to user %u, or name another: "
+             "system { state_dir: ... }",
+             state->directory, strerror(-failed), (unsigned)geteuid());
+}
+
 static int lock(struct state *state, const struct config *config, char *why, size_t why_bytes)
 {
     char path[CONFIG_PATH_BYTES + 64];
@@ -150,8 +158,7 @@ static int lock(struct state *state, const struct config *config, char *why, siz
     state->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (state->lock_fd < 0) {
         int failed = -errno;
-        snprintf(why, why_bytes, "state directory %s cannot be written: %s", state->directory,
-                 strerror(-failed));
+        explain_unwritable(state, failed, why, why_bytes);
         return failed;
     }
     if (flock(state->lock_fd, LOCK_EX | LOCK_NB) == 0)
@@ -179,8 +186,7 @@ static int count_start(struct state *state, char *why, size_t why_bytes)
     failed = save(state);
     if (!failed || failed == -ENOSPC || failed == -EDQUOT)
         return 0;
-    snprintf(why, why_bytes, "state directory %s cannot be written: %s", state->directory,
-             strerror(-failed));
+    explain_unwritable(state, failed, why, why_bytes);
     return failed;
 }
 

@@ -169,6 +169,13 @@ Test(config, an_unknown_key_names_line_column_and_the_nearest_key)
     cr_assert(eq(int, report.errors, 1), "what is inside an unknown section is not looked at");
 }
 
+Test(config, a_forgotten_brace_is_told_where_it_is_missed_and_costs_nothing_else)
+{
+    cr_assert(parse("totem {\n version: 2\n" THREE_NODES) < 0);
+    cr_expect(error_at(3, 0, "'nodelist' stands inside the section of line 1: '}' is missing"));
+    cr_expect(eq(int, report.errors, 2), "that, and the section that is not closed");
+}
+
 Test(config, all_errors_are_reported)
 {
     cr_assert(parse("totem {\n version: 3\n netmtu: 100\n x\n}\npoll {\n policy: never\n cpu: -1\n"

@@ -222,3 +222,13 @@ Test(state, S3_it_is_written_when_clients_have_left_no_descriptor)
     while (before + 3 > count)
         close(fd[count++]);
 }
+
+Test(state, a_directory_that_cannot_be_written_is_told_with_the_remedy)
+{
+    struct config elsewhere = config;
+    struct state state;
+    strcpy(elsewhere.state_dir, "/proc"); /* not even by root */
+    cr_assert(lt(int, state_open(&state, &elsewhere, why, sizeof(why)), 0));
+    cr_expect(ne(ptr, strstr(why, "/proc cannot be written"), NULL), "%s", why);
+    cr_expect(ne(ptr, strstr(why, "system { state_dir: ... }"), NULL), "%s", why);
+}
