@@ -52,6 +52,12 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
     case RING_TRACE_PERSIST:
         snprintf(text, bytes, "ring: waits for ring seq %" PRIu64 " to reach the disk", t->a);
         return LOG_DEBUG;
+    case RING_TRACE_OTHER_CLUSTER:
+        snprintf(text, bytes,
+                 "ring: the daemon at the address of node %" PRIu64
+                 " is of another cluster: not heard; all nodes need the same cluster_name",
+                 t->a);
+        return LOG_WARNING;
     case RING_TRACE_IMPOSTOR:
         snprintf(text, bytes,
                  "ring: the daemon at the address of node %" PRIu64 " says it is node %" PRIu64

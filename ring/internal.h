@@ -168,6 +168,7 @@ struct ring {
     uint64_t token_alive_ns;              /* and from all of my_ring: the token came */
     uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
     uint64_t impostor;                    /* incarnation of the last one that was told */
+    struct node_set other_cluster;        /* at whose addresses there is one: told */
     uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
     uint64_t departed_ns[NODE_COUNT_MAX]; /* and when */
     struct node_set courted;              /* strangers for whose sake we gather */

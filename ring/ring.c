@@ -238,6 +238,17 @@ static bool impostor(struct ring *r, const struct zcb *frame, const struct wire_
     return true;
 }
 
+/* A name that was mistyped looks like a node that is not there. */
+static void other_cluster(struct ring *r, const struct zcb *frame)
+{
+    int from = frame->from == NODE_NONE ? -1 : ring_node_index(r, frame->from);
+    r->stats.rx_foreign++;
+    if (from < 0 || set_has(r->other_cluster, from))
+        return;
+    set_add(&r->other_cluster, from);
+    ring_trace_add(r, RING_TRACE_OTHER_CLUSTER, frame->from, 0, 0);
+}
+
 /* Count what cannot be used; true: look at it. */
 static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_view *view)
 {
@@ -246,7 +257,7 @@ static bool frame_usable(struct ring *r, const struct zcb *frame, struct wire_vi
         r->stats.rx_malformed++;
         return false;
     case WIRE_FOREIGN:
-        r->stats.rx_foreign++;
+        other_cluster(r, frame);
         return false;
     case WIRE_VERSION:
         r->stats.rx_version++;

@@ -154,6 +154,7 @@ enum ring_trace_kind {
     RING_TRACE_BULK_RESTART,  /* a: port */
     RING_TRACE_PERSIST,       /* a: seq waited for */
     RING_TRACE_IMPOSTOR,      /* a: node whose address it has, b: node it says it is */
+    RING_TRACE_OTHER_CLUSTER, /* a: node whose address it has */
 };
 
 enum ring_reason {

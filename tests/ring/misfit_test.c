@@ -82,6 +82,20 @@ Test(misfit, who_goes_by_the_id_of_another_is_not_heard_and_told_of_once)
     inner_end(&in);
 }
 
+Test(misfit, a_node_of_another_cluster_is_told_of_once)
+{
+    struct ring *r = inner_make(&in, 3);
+    for (int i = 0; i < 3; i++) {
+        struct zcb *frame = beacon_of(3);
+        ((struct wire_head *)(void *)frame->head)->cluster_tag++;
+        receive(r, frame, 3);
+    }
+    cr_expect(eq(int, (int)r->state, RING_OPERATIONAL));
+    cr_expect(eq(u64, r->stats.rx_foreign, 3));
+    cr_expect(eq(int, count_traces(r, RING_TRACE_OTHER_CLUSTER), 1));
+    inner_end(&in);
+}
+
 Test(misfit, who_goes_by_the_id_of_another_is_told_of_though_its_join_was_missed)
 {
     struct ring *r = inner_make(&in, 3);
