@@ -42,7 +42,7 @@ static uint64_t view_ms_worst(const struct config *config)
         .accelerated_frames = config->accelerated_frames,
         .park = true,
     };
-    return (ring_view_ns_worst(&ring) + NS_PER_MS - 1) / NS_PER_MS;
+    return (ring_view_ns_worst(&ring, 0) + NS_PER_MS - 1) / NS_PER_MS;
 }
 
 static void tell_transport(const struct sayer *s, const struct config *config)
@@ -107,8 +107,8 @@ void notice_config(const struct config *config, notice_fn say, void *context)
     tell_transport(&s, config);
     tell(&s,
          "membership: a silent node is out after %u ms; the new view comes after %" PRIu64
-         " ms at the latest",
-         config->detect_ms, view_ms_worst(config));
+         " ms and %d rotations of the token at the latest",
+         config->detect_ms, view_ms_worst(config), RING_VIEW_ROTATIONS);
 }
 
 void notice_socket(const struct transport_caps *caps, notice_fn say, void *context)

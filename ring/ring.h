@@ -231,8 +231,12 @@ void ring_rx_free(struct ring *r, uint32_t frames);
 /* Say goodbye: others form the next ring without waiting for a timeout. We send nothing after. */
 void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
-/* The longest time from a node's silence to the delivery of a view without it. */
-uint64_t ring_view_ns_worst(const struct ring_config *config);
+/* How often the token goes round between a node's silence and a view without it, at most. */
+enum { RING_VIEW_ROTATIONS = 8 };
+/* The longest time from a node's silence to the delivery of a view without it, of a ring whose
+ * token needs so long to go round. Who waits has a right clock, and what the ring had not stable
+ * is sent again in one visit of each. */
+uint64_t ring_view_ns_worst(const struct ring_config *config, uint64_t rotation_ns);
 
 const struct ring_stats *ring_stats(const struct ring *r);
 void ring_status(const struct ring *r, struct ring_status *status);

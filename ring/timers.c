@@ -8,8 +8,12 @@
  *   the token counts as lost 5/8 after its last sign
  *   a node is out when it was silent for 7/8, of which the last 2/8 are spent asking for it
  *
- * So a view without it comes 8/8 after its end, and what agreement and recovery take. What repeats
- * begins at a few rotations, doubles, and repeats at least once in 1/8.
+ * A node that dies when the token has just begun to rest is missed 1/8 later, 5/8 after that the
+ * token counts as lost, and 2/8 after that the node is out: 8/8. What repeats begins at a few
+ * rotations, doubles, and repeats at least once in 1/8, which is left for it. And the token goes
+ * round: once with the dead node's last sign, once as commit token, once for INFO, once for what is
+ * sent again, twice to see that all is quiet, once to install, and once for what the groups tell
+ * each other, which makes the view: RING_VIEW_ROTATIONS.
  */
 
 enum {
@@ -87,9 +91,9 @@ uint64_t ring_deadline_ns(const struct ring *r)
     return least;
 }
 
-uint64_t ring_view_ns_worst(const struct ring_config *config)
+uint64_t ring_view_ns_worst(const struct ring_config *config, uint64_t rotation_ns)
 {
-    return config->detect_ns + config->detect_ns / 8;
+    return config->detect_ns + config->detect_ns / 8 + RING_VIEW_ROTATIONS * rotation_ns;
 }
 
 /*

@@ -13,7 +13,6 @@ enum {
     UPS_MAX = WORLD_NODES_MAX + 1,
     LEAST_WINDOW = 16,
     LEAST_ROTATIONS = 100,
-    VIEW_ROTATIONS = 4, /* that a new view takes beyond the promised time */
     CALM_DETECTS = 3,
     CALM_TRIES = 10,
     DRILL_LOSS_PPM = 30000,
@@ -407,11 +406,7 @@ static void drill_blow(struct run *r, const struct plan_drill *drill)
     }
 }
 
-/*
- * What the daemon promises at its start for silence that begins when all is well: by the slowest of
- * the clocks, and where a rotation is much longer than what the promise leaves for them (an eighth
- * of detect_ms), as many rotations as it takes to agree, recover, and exchange members.
- */
+/* What is promised for silence that begins when all is well: by the slowest of the clocks. */
 static uint64_t view_most_ns(const struct run *r)
 {
     const struct world_config *c = &r->plan->world;
@@ -419,9 +414,9 @@ static uint64_t view_most_ns(const struct run *r)
     uint64_t hop_ns = c->net.faults.delay_ns_most + 2 * c->turn_ns, most_ns = 0;
     for (int i = 1; i <= r->world.count; i++) {
         uint64_t rate = (uint64_t)(1000000 + r->world.node[i].clock.ppm);
-        most_ns = max_u64(most_ns, ring_view_ns_worst(&ring) * 1000000 / rate);
+        most_ns = max_u64(most_ns, ring_view_ns_worst(&ring, 0) * 1000000 / rate);
     }
-    return most_ns + VIEW_ROTATIONS * (uint64_t)c->nodes * hop_ns;
+    return most_ns + RING_VIEW_ROTATIONS * (uint64_t)c->nodes * hop_ns;
 }
 
 static bool drilled(const struct run *r, const struct plan_drill *drill)

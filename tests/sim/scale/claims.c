@@ -63,7 +63,8 @@ static void membership(struct judge *j)
     double n = c->nodes, rotation_us = measure_rotation(c).us;
     double per_join = c->multicast ? 1 : n - 1;
     struct change change = measure_change(c, CHANGES);
-    at_most(j, "a view comes in time", change.total_ms, (double)ring_view_ns_worst(&ring) / 1e6);
+    at_most(j, "a view comes in time", change.total_ms,
+            (double)ring_view_ns_worst(&ring, (uint64_t)(rotation_us * 1000)) / 1e6);
     double beyond_us = change.join_us + change.commit_us + change.recover_us + change.open_us;
     /* JOINs of all, processed by all, and what waits for the next JOIN of another */
     at_most(j, "behind its finding it takes rotations", beyond_us, 12 * rotation_us + 50 * n);
