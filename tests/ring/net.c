@@ -657,8 +657,8 @@ static void sweep(struct net *net)
         if (!net->node[i].up)
             continue;
         ring_check(net->node[i].ring);
-        zcb_pool_check(&net->node[i].tx_pool);
-        zcb_pool_check(&net->node[i].rx_pool);
+        zcb_pool_check_used(&net->node[i].tx_pool);
+        zcb_pool_check_used(&net->node[i].rx_pool);
     }
 }
 
