@@ -27,7 +27,7 @@ DOORS = {"zcb": "zcb.h", "ring": "ring.h", "transport": "transport.h"}
 THIRD_PARTY = {
     "qb/": ("daemon/", "tests/daemon/"),
     "jansson": ("daemon/", "cli/", "perf/", "tests/"),
-    "rte_": ("transport/dpdk/", "tests/transport/"),
+    "rte_": ("transport/dpdk/", "perf/raw_dpdk.c", "tests/transport/"),
     "infiniband/": ("transport/verbs/", "tests/transport/"),
     "rdma/": ("transport/verbs/", "tests/transport/"),
     "criterion/": ("tests/",),
