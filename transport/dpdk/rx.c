@@ -170,16 +170,23 @@ static int port_receive(struct dpdk *d, struct dpdk_port *port, struct zcb **fra
     return taken;
 }
 
-/* Each port in turn, beginning behind the one that was last: none starves. */
+/*
+ * Each port in turn, beginning behind the one that was last: none starves. A frame may tell of
+ * others that were put into other ports before it. So the turn ends when every port was seen empty
+ * after the last frame was taken, if the burst has room for what there is: then it has all that its
+ * frames can tell of.
+ */
 int dpdk_rx_burst(struct transport *tp, struct zcb **frames, int count)
 {
     struct dpdk *d = dpdk_of(tp);
     int got = 0;
     if (count > TRANSPORT_BURST)
         count = TRANSPORT_BURST;
-    for (int i = 0; i < d->port_count && got < count; i++) {
+    for (int empty = 0; empty < d->port_count && got < count;) {
         d->rx_next = d->rx_next + 1 < d->port_count ? d->rx_next + 1 : 0;
-        got += port_receive(d, &d->port[d->rx_next], frames + got, count - got);
+        int taken = port_receive(d, &d->port[d->rx_next], frames + got, count - got);
+        got += taken;
+        empty = taken > 0 ? 0 : empty + 1;
     }
     if (__builtin_expect(dpdk_wake_curious(d), 0))
         dpdk_wake_looked(d, got > 0);
