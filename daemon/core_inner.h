@@ -29,6 +29,8 @@ enum {
     CORE_MORE_MAX = 16, /* calls of the ring in one turn for one burst */
     CORE_RX_RESERVE_MAX = 2048,
     CORE_STALE_BURSTS = 4096,       /* what a socket can hold */
+    CORE_LATE_MAX = 4,              /* tokens that wait for frames they tell of */
+    CORE_LATE_BURSTS = 32,          /* for so many of them */
     CORE_BELL_COMMAND = UINT16_MAX, /* epoll data: above all slots */
     CORE_BELL_TRANSPORT,
 };
@@ -55,6 +57,8 @@ struct core {
     uint64_t stale_ns; /* overdue by more, we were stopped and are out of the ring */
     struct zcb *tx_waiting[CORE_TX_WAITING];
     uint32_t tx_first, tx_count;
+    struct zcb *late[CORE_LATE_MAX];
+    uint32_t late_count, late_bursts;
     struct groups groups;
     struct deliver deliver;
     struct clients clients;

@@ -19,11 +19,45 @@ static int tx_burst(struct core *core, struct zcb **frames, int count)
     return transport_tx_burst(core->transport, frames, count);
 }
 
-static int rx_burst(struct core *core, struct zcb **frames)
+static int rx_burst(struct core *core, struct zcb **frames, int most)
 {
-    int count = transport_rx_burst(core->transport, frames, RING_BURST);
+    int count = transport_rx_burst(core->transport, frames, most);
     if (__builtin_expect(core->tape != NULL, 0) && count > 0)
         core_capture_received(core, frames, count);
+    return count;
+}
+
+/* Says how many are left in frames[]. */
+static int set_tokens_aside(struct core *core, struct zcb **frames, int count)
+{
+    int left = 0;
+    for (int i = 0; i < count; i++) {
+        if (core->late_count < CORE_LATE_MAX && ring_is_token(frames[i]))
+            core->late[core->late_count++] = frames[i];
+        else
+            frames[left++] = frames[i];
+    }
+    core->late_bursts += core->late_count > 0;
+    return left;
+}
+
+/*
+ * A token tells of frames that others sent before it. Where each node has a link of its own they
+ * may still wait, behind a burst that is full, and would be asked for again; so a token in it waits
+ * for one that is not, in which the ring looks at tokens last.
+ */
+static int rx_burst_in_order(struct core *core, struct zcb **frames)
+{
+    int late = (int)core->late_count;
+    memcpy(frames, core->late, core->late_count * sizeof(frames[0]));
+    core->late_count = 0;
+    int count = rx_burst(core, frames + late, RING_BURST - late);
+    if (count < 0)
+        return late > 0 ? late : count;
+    count += late;
+    if (count == RING_BURST && core->caps.overtakes && core->late_bursts < CORE_LATE_BURSTS)
+        return set_tokens_aside(core, frames, count);
+    core->late_bursts = 0;
     return count;
 }
 
@@ -136,7 +170,7 @@ void core_drain(struct core *core)
 static bool receive(struct core *core)
 {
     struct zcb *frames[RING_BURST];
-    int count = rx_burst(core, frames);
+    int count = rx_burst_in_order(core, frames);
     if (count > 0) {
         ring_recv(core->ring, core->now_ns, frames, count, &core->out);
         core_drain(core);
@@ -145,7 +179,7 @@ static bool receive(struct core *core)
         core_post(core,
                   &(struct core_event){ .type = CORE_EVENT_BROKEN, .error = (uint32_t)-count });
     }
-    return count > 0;
+    return count > 0 || core->late_count > 0;
 }
 
 /*
@@ -158,10 +192,10 @@ static __attribute__((noinline, cold)) void drop_stale(struct core *core)
     struct zcb *frames[RING_BURST];
     int count;
     for (int bursts = 0; bursts < CORE_STALE_BURSTS; bursts++) {
-        count = rx_burst(core, frames);
+        count = rx_burst_in_order(core, frames);
         for (int i = 0; i < count; i++)
             zcb_drop(frames[i], ZCB_HELD_OUT);
-        if (count <= 0)
+        if (count <= 0 && core->late_count == 0)
             return;
     }
 }

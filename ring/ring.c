@@ -363,6 +363,12 @@ void ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
     call_end(r);
 }
 
+bool ring_is_token(const struct zcb *frame)
+{
+    const struct wire_head *head = (const void *)frame->head;
+    return frame->head_bytes >= sizeof(*head) && head->type == WIRE_TOKEN;
+}
+
 void ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     call_begin(r, now_ns, out);

@@ -201,6 +201,9 @@ int ring_init(struct ring **out, void *memory, const struct ring_config *config,
 void ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
                struct ring_out *out);
 
+/* Is this frame, which may be anything, a token? It tells of frames that its sender had seen. */
+bool ring_is_token(const struct zcb *frame);
+
 /* A deadline has passed. Harmless when none has. */
 void ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out);
 

@@ -54,8 +54,10 @@ struct transport_config {
 struct transport_caps {
     uint32_t frame_bytes_max; /* what it takes, at most what was asked */
     uint32_t burst_max;
-    bool multicast;       /* one transmission reaches all */
-    bool copies_on_tx;    /* tx_burst has copied when it returns: tx_reap never has anything */
+    bool multicast;    /* one transmission reaches all */
+    bool copies_on_tx; /* tx_burst has copied when it returns: tx_reap never has anything */
+    /* A full rx_burst() may have a frame of one node before older ones of others that wait. */
+    bool overtakes;
     int sleep_fd;         /* who sleeps waits for it to be readable, as arm() says; -1: poll only */
     const char *woken_by; /* a literal, for people: "socket", "interrupt", "clock" */
     uint64_t socket_bytes;        /* receive buffer the kernel granted; 0: the backend has none */

@@ -71,6 +71,22 @@ def test_V4_D3_clusters_of_one_and_two_nodes(make_cluster, count):
 
 
 @pytest.mark.dpdk
+@pytest.mark.skipif(PORT != "memif", reason="kernels and cards may drop what they have no room for")
+def test_on_memif_nothing_is_lost_nor_asked_for_again(cluster):
+    """Each two have a link of their own, and what comes by one must not make others' frames look lost."""
+    def counted(group, name):
+        return sum(cluster.status(i)["counters"][group][name] for i in (1, 2, 3))
+    agents = cluster.members((1, 2, 3))
+    dropped = counted("transport", "tx_dropped")  # before links were up
+    floods = [a.flood("f", 20000, "1000") for a in agents]
+    for agent, flood in zip(agents, floods):
+        assert agent.answer(flood)["sent"] == 20000
+    finish(agents)
+    assert counted("transport", "tx_dropped") == dropped
+    assert counted("ring", "rtr_asked") == 0
+
+
+@pytest.mark.dpdk
 @pytest.mark.netns
 def test_E9_what_a_narrow_link_drops_is_sent_again(make_cluster):
     cluster = make_cluster(3)

@@ -325,6 +325,7 @@ static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
         .frame_bytes_max = d->frame_bytes_max,
         .burst_max = TRANSPORT_BURST,
         .multicast = d->local.has_group,
+        .overtakes = d->port_count > 1,
         .sleep_fd = d->wake.fd,
         .woken_by = dpdk_wake_by(d),
     };
