@@ -51,6 +51,7 @@ uint32_t clients_add(struct clients *cs, const struct core_client_setup *setup)
     memset(c, 0, sizeof(*c));
     c->setup = *setup;
     c->first_ring_due = setup->flags & CTL_HELLO_FIRST_RING;
+    c->opened_in_change = cs->groups->exchange.changing;
     outlet_init(&c->outlet, c, setup);
     spsc_consumer_init(&c->submit, setup->up->submit, sizeof(struct chan_submit), CHAN_SUBMIT_COUNT,
                        &setup->up->words.submit_tail, &setup->down->submit_head);
@@ -58,6 +59,16 @@ uint32_t clients_add(struct clients *cs, const struct core_client_setup *setup)
     cs->list[cs->count++] = c;
     cs->stats->clients = cs->count;
     return CS_OK;
+}
+
+bool client_sees_change(struct client *c)
+{
+    bool begins = c->opened_in_change || c->membership_count > 0;
+    c->opened_in_change = false;
+    if (!(c->setup.flags & CTL_HELLO_WANT_RINGS) || (c->first_ring_due && !c->saw_ring && begins))
+        return false;
+    c->saw_ring = true;
+    return true;
 }
 
 const struct membership *client_membership(const struct client *c)

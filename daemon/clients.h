@@ -53,12 +53,14 @@ struct client {
     struct membership membership[CLIENT_MEMBERSHIPS]; /* oldest first */
     uint32_t membership_count;
     bool congested;
-    uint32_t closing;    /* segments */
-    bool first_ring_due; /* R3 */
-    bool leaving;        /* no more joins: ended, evicted or the service stops */
-    bool mistrusted;     /* C2 */
-    bool condemned;      /* evicted, and the groups do not know yet */
-    bool ended;          /* CORE_CLIENT_END came */
+    uint32_t closing;      /* segments */
+    bool first_ring_due;   /* R3 */
+    bool opened_in_change; /* which is not complete yet */
+    bool saw_ring;         /* change */
+    bool leaving;          /* no more joins: ended, evicted or the service stops */
+    bool mistrusted;       /* C2 */
+    bool condemned;        /* evicted, and the groups do not know yet */
+    bool ended;            /* CORE_CLIENT_END came */
     uint64_t end_tag;
     uint64_t messages_in, bytes_in, tx_bytes;
     /* slow.c */
@@ -132,6 +134,11 @@ void clients_settle(struct clients *cs);
 void clients_stop(struct clients *cs);
 /* All operations of all clients are in the ring. */
 bool clients_all_sent(const struct clients *cs);
+
+/* R1, R3: a ring is complete; is it one that this client must be told of? Not where that would be
+ * the first it hears and its first view will bring that ring: it opened, or waits for its first
+ * join, while the change was under way. */
+bool client_sees_change(struct client *c);
 
 /* The membership a handle is in, or asks for; NULL none. */
 const struct membership *client_membership(const struct client *c);

@@ -104,6 +104,7 @@ struct groups_node {
 
 struct groups_exchange {
     bool open;     /* between a regular configuration and its completion */
+    bool changing; /* between the first transitional one and completion */
     bool ever;     /* one was completed, and told */
     bool sending;  /* our own SYNC has parts left */
     uint32_t part; /* next one of ours */

@@ -149,6 +149,7 @@ static void mark_present(struct groups *g, const uint32_t *members, int count)
 void groups_transitional(struct groups *g, const uint32_t *members, int count)
 {
     g->exchange.open = false;
+    g->exchange.changing = true;
     g->exchange.sending = false;
     unstage(g);
     mark_present(g, members, count);
@@ -164,6 +165,7 @@ void groups_regular(struct groups *g, struct ring_id ring_id, const uint32_t *me
     mark_present(g, members, count);
     INVARIANT(g->own->present);
     exchange->open = true;
+    exchange->changing = true;
     exchange->sending = true;
     exchange->part = 0;
     exchange->slot = 0;
@@ -205,6 +207,7 @@ static void complete(struct groups *g)
 {
     struct groups_exchange *exchange = &g->exchange;
     exchange->open = false;
+    exchange->changing = false;
     lose_nodes(g);
     gain_nodes(g);
     for (int n = 0; n < g->node_count; n++)

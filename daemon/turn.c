@@ -309,7 +309,7 @@ static void complete(void *context, struct ring_id ring_id, const uint32_t *memb
     struct ring_event ring = { 0 };
     for (uint32_t i = 0; i < core->clients.count; i++) {
         struct client *c = core->clients.list[i];
-        if (!(c->setup.flags & CTL_HELLO_WANT_RINGS))
+        if (!client_sees_change(c))
             continue;
         if (!ring.loan)
             ring = ring_event_make(&core->deliver, ring_id, members, count, 0);

@@ -478,6 +478,36 @@ Test(core_three, V7_a_node_that_slept_sees_both_changes_in_one_go)
                  "ring 1: 1 2 3\n");
 }
 
+Test(core_three, R3_who_opens_while_a_change_completes_is_told_of_the_ring_once)
+{
+    const struct groups *g = &world.node[1].core->groups;
+    uint32_t flags = CTL_HELLO_FIRST_RING | CTL_HELLO_WANT_RINGS;
+    struct crowd_client *was_here = crowd_client(1, 0, 10, flags);
+    crowd_kill(3);
+    CROWD_UNTIL(g->exchange.open);
+    struct crowd_client *c = crowd_client(1, 1, 11, flags);
+    cr_assert(g->exchange.open, "it opens too late");
+    crowd_join(c, "g");
+    CROWD_UNTIL(crowd_says(c, "first ring"));
+    crowd_kill(2);
+    CROWD_UNTIL(crowd_is_one(ONLY(1)));
+    crowd_run(NS_PER_MS);
+    expect(c, "view +1/11.1 = 1/11 begins\nfirst ring 1: 1 2\nring 1: 1\n");
+    expect(was_here, "ring 1: 1 2\nring 1: 1\n");
+}
+
+Test(core_three, R3_whose_first_join_waits_for_a_change_is_told_of_the_ring_once)
+{
+    uint32_t flags = CTL_HELLO_FIRST_RING | CTL_HELLO_WANT_RINGS;
+    struct crowd_client *c = crowd_client(1, 0, 10, flags);
+    struct ring_status status = { .state = RING_OPERATIONAL };
+    crowd_kill(3);
+    CROWD_UNTIL((ring_status(world.node[1].core->ring, &status), status.state == RING_GATHER));
+    crowd_join(c, "g");
+    CROWD_UNTIL(crowd_says(c, "first ring"));
+    expect(c, "view +1/10.1 = 1/10 begins\nfirst ring 1: 1 2\n");
+}
+
 Test(core_three, V9_a_killed_service_is_nodedown_and_what_joins_after_its_restart_nodeup_or_join)
 {
     struct crowd_client *c[4];
