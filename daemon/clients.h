@@ -68,6 +68,7 @@ struct client {
     bool owed;                       /* it had something to read or to give back, when last seen */
     uint32_t refused;                /* sends the client could not make, when last seen, */
     uint64_t refused_ns;             /* and when that last grew */
+    uint64_t denied_ns;              /* it was denied a segment, for want of memory; 0: never */
     uint64_t starved_in, starved_ns; /* since when it has made none: messages_in then; 0: it does */
 };
 
@@ -106,6 +107,8 @@ uint32_t clients_add(struct clients *cs, const struct core_client_setup *setup);
 uint32_t clients_join(struct clients *cs, uint32_t slot, uint32_t pid,
                       const struct core_name *name);
 uint32_t clients_leave(struct clients *cs, uint32_t slot);
+/* What all clients' segments hold, and how much of that was sent from and has not come back. */
+void clients_segment_bytes(const struct clients *cs, uint64_t *bytes, uint64_t *used);
 uint32_t clients_segment_add(struct clients *cs, const struct core_segment_setup *setup);
 uint32_t clients_segment_end(struct clients *cs, uint32_t slot, uint32_t index);
 /* Answered by clients_let_go(), with this tag. False: there is no such client. */

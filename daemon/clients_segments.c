@@ -6,6 +6,26 @@
 #include "clients_inner.h"
 #include "corosync/corotypes.h"
 
+static void count_bytes(const struct segment *s, uint64_t *bytes, uint64_t *used)
+{
+    *bytes += s->bytes;
+    *used += s->taken_end - s->free_end;
+}
+
+void clients_segment_bytes(const struct clients *cs, uint64_t *bytes, uint64_t *used)
+{
+    *bytes = *used = 0;
+    for (uint32_t i = 0; i < cs->count; i++) {
+        for (int k = 0; k < CHAN_SEGMENT_COUNT; k++) {
+            const struct segment *s = cs->list[i]->segment[k];
+            if (s && !s->closing)
+                count_bytes(s, bytes, used);
+        }
+    }
+    for (const struct segment *s = cs->retired; s; s = s->next)
+        count_bytes(s, bytes, used);
+}
+
 uint32_t clients_segment_add(struct clients *cs, const struct core_segment_setup *setup)
 {
     struct client *c = clients_find(cs, setup->client_slot);

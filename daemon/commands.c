@@ -135,6 +135,9 @@ static void run(struct core *core, const struct core_command *command)
     case CORE_SEGMENT_END:
         answer(core, command, clients_segment_end(cs, command->slot, command->arg), 0);
         break;
+    case CORE_SEGMENT_DENIED:
+        core_segment_denied(core, command->slot);
+        break;
     case CORE_MEMBERS:
         groups_members(&core->groups, command->in.name, command->out.members);
         answer(core, command, CS_OK, 0);

@@ -54,11 +54,12 @@ enum core_command_type {
                          it  accepted is submitted and every lease is back */
     CORE_SEGMENT_ADD, /* in.segment */
     CORE_SEGMENT_END, /* slot, arg = index: free it when it is drained */
-    CORE_MEMBERS,     /* in.name, out.members: filled */
-    CORE_ITERATE,     /* in.name, arg = cpg_iteration_type_t, out.entries, capacity -> arg = entries
-                         there are; filled as far as capacity goes */
-    CORE_PERSISTED,   /* arg64 = ring seq now on disk */
-    CORE_STATUS,      /* out.status */
+    CORE_SEGMENT_DENIED, /* slot: there was no memory for one; not answered */
+    CORE_MEMBERS,        /* in.name, out.members: filled */
+    CORE_ITERATE,   /* in.name, arg = cpg_iteration_type_t, out.entries, capacity -> arg = entries
+                       there are; filled as far as capacity goes */
+    CORE_PERSISTED, /* arg64 = ring seq now on disk */
+    CORE_STATUS,    /* out.status */
     CORE_CAPTURE_BEGIN, /* in.tape: a record of each frame sent and received from now on */
     CORE_CAPTURE_END,   /* no more */
     CORE_STOP, /* processes leave with PROCDOWN, then the node; answered when that is sent, and

@@ -116,6 +116,7 @@ void core_watch(struct core *core);
 /* Frames that may come before receive slots or waiting entries run out; 0: stop. */
 uint32_t core_frames_welcome(const struct core *core);
 bool core_relieve(void *context);
+void core_segment_denied(struct core *core, uint32_t slot);
 
 /* What CORE_STATUS answers. */
 void core_status_fill(const struct core *core, struct core_status *status);

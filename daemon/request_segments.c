@@ -53,6 +53,10 @@ void request_tx_get(struct connection *conn, const struct ctl_request *request)
                            : tx_segment_create(conn->control->resources, h->serial, request->arg64,
                                                request->arg & CTL_TX_STAYS, &s);
     if (failed) {
+        if (index >= 0 && failed == -EAGAIN) /* lost where the core is busy: it asks again */
+            (void)core_command(
+                conn->control->core,
+                &(struct core_command){ .type = CORE_SEGMENT_DENIED, .slot = h->slot });
         connection_result(conn, request_error(failed));
         return;
     }

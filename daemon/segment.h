@@ -62,6 +62,14 @@ void segment_not_taken(struct segment *segment, struct record *record);
 void record_hold(struct record *record);
 void record_drop(struct record *record);
 
+/* The longest message it takes now, in one piece. */
+static inline uint64_t segment_room(const struct segment *segment)
+{
+    uint64_t left = segment->bytes - (segment->taken_end - segment->free_end);
+    uint64_t tail = segment->bytes - segment->taken_end % segment->bytes;
+    return tail >= left ? left : max_u64(tail, left - tail);
+}
+
 static inline bool segment_idle(const struct segment *segment)
 {
     return segment->head == segment->tail;

@@ -65,16 +65,50 @@ static bool judge(struct core *core, struct client *c)
     return false;
 }
 
-/* A client that is refused again and again, and gets no message out. */
+/* Does none of its segments take a message of half its length? Each does while it is empty. */
+static bool segments_full(const struct client *c)
+{
+    bool full = false;
+    for (int i = 0; i < CHAN_SEGMENT_COUNT; i++) {
+        const struct segment *s = c->segment[i];
+        if (!s || s->closing)
+            continue;
+        if (segment_room(s) >= s->bytes / 2)
+            return false;
+        full = true;
+    }
+    return full;
+}
+
+void core_segment_denied(struct core *core, uint32_t slot)
+{
+    struct client *c = clients_find(&core->clients, slot);
+    uint64_t bytes, used;
+    clients_segment_bytes(&core->clients, &bytes, &used);
+    if (c && used >= bytes / 2)
+        c->denied_ns = core->now_ns;
+}
+
+/* Seen from here: what it pushed is not taken, what it sent does not come back, or others' does
+ * not, so that it gets no memory. */
+static bool has_no_room(const struct core *core, struct client *c)
+{
+    bool denied = c->denied_ns > 0 && core->now_ns - c->denied_ns <= RETRY_NS;
+    return denied || segments_full(c) || spsc_waiting(&c->submit) > 0;
+}
+
+/* A client that is refused again and again, and gets no message out. That it wants to send one we
+ * have from itself; it may cost others their place only where we see that it cannot. */
 static void see_starving(const struct core *core, struct client *c)
 {
     uint32_t refused = atomic_load_explicit(&c->setup.up->words.refused, memory_order_relaxed);
-    if (c->messages_in != c->starved_in || core->now_ns - c->refused_ns > RETRY_NS)
+    bool no_room = has_no_room(core, c);
+    if (!no_room || c->messages_in != c->starved_in || core->now_ns - c->refused_ns > RETRY_NS)
         c->starved_ns = 0;
     if (refused != c->refused) {
         c->refused = refused;
         c->refused_ns = core->now_ns;
-        if (c->starved_ns == 0)
+        if (c->starved_ns == 0 && no_room)
             c->starved_ns = core->now_ns;
         c->starved_in = c->messages_in;
     }

@@ -387,6 +387,7 @@ Test(control, M2_one_large_message_fits_and_leaves_room_for_small_ones)
     uint32_t index = a.answer.arg;
     cr_assert(eq(int, client_do(&b, CTL_TX_GET, 0, 32 << 20), CS_ERR_TRY_AGAIN));
     cr_assert(eq(int, client_do(&b, CTL_TX_GET, 0, 5 << 20), CS_ERR_TRY_AGAIN));
+    fake_wait(&room.core, CORE_SEGMENT_DENIED, 2); /* it hears who is kept waiting */
     cr_assert(eq(int, client_do(&b, CTL_TX_GET, 0, 1 << 20), CS_OK));
     cr_assert(eq(int, client_do(&b, CTL_TX_GET, 0, 100 << 20), CS_ERR_NO_MEMORY));
     cr_assert(eq(int, client_do(&b, CTL_TX_GET, 0, 0), CS_ERR_INVALID_PARAM));

@@ -266,21 +266,83 @@ Test(core_alone, who_has_just_come_is_not_the_one_who_has_not_moved_for_longest)
     cr_assert_not(c->evicted);
 }
 
+/* b says that it is kept waiting, for longer than it may be. */
+static void complain(struct crowd_client *c, uint64_t ns)
+{
+    for (uint64_t end_ns = world.now_ns + ns; world.now_ns < end_ns;) {
+        atomic_fetch_add(&c->fake.up->words.refused, 1);
+        crowd_run(NS_PER_MS);
+    }
+}
+
+Test(core_alone, C5_who_only_says_that_it_is_kept_waiting_moves_nobody)
+{
+    struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
+    crowd_join(a, "g");
+    crowd_join(b, "g");
+    CROWD_UNTIL(crowd_says(a, "+1/11.1"));
+    a->paused = true;
+    cr_assert(crowd_send(b, "something to keep"));
+    CROWD_UNTIL(b->messages == 1);
+    complain(b, 3 * NS_PER_S);
+    cr_assert_not(a->evicted, "nobody waits for it");
+    cr_assert(zero(u64, world.node[1].core->pressure_ns));
+    a->paused = false;
+    CROWD_UNTIL(a->messages == 1);
+}
+
+Test(core_alone, C5_who_holds_what_a_segment_is_wanted_for_goes)
+{
+    enum { SENDERS = 3, KEEPER = SENDERS, ASKER };
+    static uint8_t large[300000];
+    struct crowd_client *c[ASKER + 1];
+    struct core_command denied = { .type = CORE_SEGMENT_DENIED, .slot = ASKER };
+    for (uint32_t slot = 0; slot <= ASKER; slot++)
+        c[slot] = crowd_client(1, slot, 10 + slot, 0);
+    for (int i = 0; i <= KEEPER; i++)
+        crowd_join(c[i], "g");
+    CROWD_UNTIL(crowd_says(c[0], "+1/13.1"));
+    c[KEEPER]->paused = true;
+    for (int i = 0; i < SENDERS; i++) { /* the last of them makes it more than half */
+        for (int k = 0; k < 6; k++)
+            CROWD_UNTIL(fake_client_send(&c[i]->fake, large, sizeof(large), GUARANTEE_AGREED));
+        for (int k = 0; k < 1000; k++) {
+            core_command(world.node[1].core, &denied);
+            complain(c[ASKER], NS_PER_MS);
+        }
+        cr_assert(eq(int, c[KEEPER]->evicted, i == SENDERS - 1));
+    }
+}
+
+/* What b has sent does not come back. */
+static struct record *hold_what_it_sends(struct crowd_client *b)
+{
+    static uint8_t large[300000];
+    struct segment *s = clients_find(&world.node[1].core->clients, 1)->segment[0];
+    CROWD_UNTIL(fake_client_send(&b->fake, large, sizeof(large), GUARANTEE_AGREED));
+    CROWD_UNTIL(!segment_idle(s));
+    struct record *record = &s->record[s->head % SEGMENT_RECORDS];
+    record_hold(record);
+    for (int i = 0; i < 4; i++)
+        CROWD_UNTIL(fake_client_send(&b->fake, large, sizeof(large), GUARANTEE_AGREED));
+    return record;
+}
+
 Test(core_alone, who_gets_something_after_the_service_stood_still_is_not_slow)
 {
     struct crowd_client *a = crowd_client(1, 0, 10, 0), *b = crowd_client(1, 1, 11, 0);
     crowd_join(a, "g");
     crowd_join(b, "g");
     CROWD_UNTIL(crowd_says(a, "+1/11.1"));
-    for (int i = 0; i < 400; i++) { /* b says that it is kept waiting, for longer than it may be */
-        atomic_fetch_add(&b->fake.up->words.refused, 1);
-        crowd_run(NS_PER_MS);
-    }
+    struct record *record = hold_what_it_sends(b);
+    CROWD_UNTIL(a->messages == 5);
+    complain(b, 400 * NS_PER_MS);
     cr_assert(ne(u64, world.node[1].core->pressure_ns, 0));
     world_pause(&world, 1, world.now_ns + NS_PER_S);
     cr_assert(crowd_send(a, "hello"));
-    CROWD_UNTIL(a->messages == 1 && b->messages == 1);
+    CROWD_UNTIL(a->messages == 6 && b->messages == 6);
     cr_assert_not(a->evicted || b->evicted);
+    record_drop(record);
 }
 
 Test(core_alone, a_client_killed_in_any_state_leaves_nothing_behind)

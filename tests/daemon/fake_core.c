@@ -56,7 +56,8 @@ void fake_answer(struct core *core, const struct core_command *command, uint32_t
                  uint32_t arg)
 {
     pthread_mutex_lock(&core->lock);
-    answer(core, command, error, arg);
+    if (command->type != CORE_SEGMENT_DENIED)
+        answer(core, command, error, arg);
     pthread_mutex_unlock(&core->lock);
 }
 
@@ -126,7 +127,8 @@ static void obey(struct core *core, const struct core_command *command)
     } else if (command->type == CORE_STATUS) {
         fill_status(command->out.status);
     }
-    answer(core, command, error, arg);
+    if (command->type != CORE_SEGMENT_DENIED)
+        answer(core, command, error, arg);
     if (command->type == CORE_SEGMENT_END)
         segment_gone(core, command->slot, command->arg);
     for (uint32_t i = 0; command->type == CORE_CLIENT_END && i < CHAN_SEGMENT_COUNT; i++)
