@@ -231,6 +231,23 @@ def test_daemons_on_cards_lose_cables_and_each_other(model, words):
     assert system_tests(model, *words, chosen=f"({LIFE}) or in_turn or killed_and_restarted or one_dispatch") == 5
 
 
+def place_test(chosen, *settings):
+    """The command that runs some of test_place.py."""
+    return [*settings, "/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen,
+            os.path.join(ROOT, "tests", "system", "test_place.py")]
+
+
+@pytest.mark.parametrize("model, words, woken_by", [
+    pytest.param("e1000e", ["--iommu"], "interrupt", id="e1000e-vfio"),
+    pytest.param("virtio-net-pci", ["--iommu"], "interrupt", id="virtio-vfio"),
+    pytest.param("e1000e", [], "clock", id="e1000e-uio")])
+def test_who_sleeps_on_a_card_is_woken_by_its_interrupts_where_it_has_them(model, words, woken_by):
+    said = on_cards(model, *words, nics=2, command=place_test(
+        "woken_by_what_comes or (on_its_processor and backoff)", "SYNCHROTRON_TEST_PORT=pci",
+        f"SYNCHROTRON_TEST_WOKEN_BY={woken_by}"))
+    assert "2 passed" in said, said
+
+
 def test_siw_is_another_driver():
     done = vm("--driver", "siw", "--devices", "2", command=["ibv_devices"])
     assert done.returncode == 0, done
