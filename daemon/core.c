@@ -159,7 +159,7 @@ static int create_ring(struct core *core, const struct core_config *config, char
 static int create_clients(struct core *core, const struct core_config *config)
 {
     const struct config *c = core->config;
-    uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 4);
+    uint32_t waiting = (uint32_t)max_u64(WAITING_LEAST, c->client_events_max * 2);
     struct zcb_arena control = { .base = core->tx_arena.base + CORE_TX_FRAMES * RING_HEAD_BYTES,
                                  .bytes = CONTROL_BYTES,
                                  .id = CONTROL_ARENA,

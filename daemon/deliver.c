@@ -167,8 +167,14 @@ void deliver_end(struct deliver *d)
     learn_density(d);
 }
 
-/* A place at the end of the backlog. NULL: the client was silenced, being the worst laggard. */
-static struct waiting *wait_append(struct deliver *d, struct outlet *o)
+static uint32_t *next_of(struct deliver *d, uint32_t index)
+{
+    return &d->waiting[index].event.lease;
+}
+
+/* At the end of the backlog. NULL: the client was silenced, being the worst laggard. */
+static struct waiting *wait_append(struct deliver *d, struct outlet *o,
+                                   const struct chan_event *event, loan_word loan)
 {
     while (d->waiting_free == 0 && d->ops->relieve(d->context))
         ;
@@ -177,16 +183,17 @@ static struct waiting *wait_append(struct deliver *d, struct outlet *o)
     INVARIANT(d->waiting_free > 0); /* whoever holds one can be silenced */
     uint32_t index = d->waiting_free_first;
     if (index != WAITING_NONE)
-        d->waiting_free_first = d->waiting[index].next;
+        d->waiting_free_first = *next_of(d, index);
     else
         index = d->waiting_fresh++;
     struct waiting *entry = &d->waiting[index];
     d->waiting_free--;
-    entry->next = WAITING_NONE;
+    *entry = (struct waiting){ .event = *event, .loan = loan };
+    *next_of(d, index) = WAITING_NONE;
     if (o->waiting_count++ == 0)
         o->waiting_first = index;
     else
-        d->waiting[o->waiting_last].next = index;
+        *next_of(d, o->waiting_last) = index;
     o->waiting_last = index;
     d->stats->backlog_events++;
     d->stats->backlog_events_max = max_u64(d->stats->backlog_events_max, d->stats->backlog_events);
@@ -197,10 +204,11 @@ static struct waiting wait_pop(struct deliver *d, struct outlet *o)
 {
     uint32_t index = o->waiting_first;
     struct waiting entry = d->waiting[index];
-    o->waiting_first = entry.next;
+    o->waiting_first = entry.event.lease;
+    entry.event.lease = CHAN_LEASE_NONE;
     if (--o->waiting_count == 0)
         o->waiting_last = WAITING_NONE;
-    d->waiting[index].next = d->waiting_free_first;
+    *next_of(d, index) = d->waiting_free_first;
     d->waiting_free_first = index;
     d->waiting_free++;
     d->stats->backlog_events--;
@@ -224,15 +232,14 @@ static void give_message(struct deliver *d, struct outlet *o, const struct chan_
             place->lease = o->frame_lease;
         }
     } else {
-        struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o) : NULL;
+        loan_word loan = event->bytes > 0 ? loan_of_frame(d->frame) : 0;
+        struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o, event, loan) : NULL;
         if (!entry)
             return;
-        if (event->bytes > 0 && !o->frame_held) {
-            borrow(d, o, loan_of_frame(d->frame));
+        if (loan && !o->frame_held) {
+            borrow(d, o, loan);
             o->frame_held = true;
         }
-        entry->event = *event;
-        entry->loan = event->bytes > 0 ? loan_of_frame(d->frame) : 0;
         place = &entry->event;
     }
     if (event->bytes > 0)
@@ -252,13 +259,11 @@ void deliver_one(struct deliver *d, struct outlet *o, const struct chan_event *e
         place->flags |= CHAN_LEASE_END;
         return;
     }
-    struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o) : NULL;
+    struct waiting *entry = o->mode == OUTLET_WAIT ? wait_append(d, o, event, loan) : NULL;
     if (!entry)
         return;
     borrow(d, o, loan);
-    entry->event = *event;
     entry->event.flags |= CHAN_LEASE_END;
-    entry->loan = loan;
 }
 
 static void whole_message(struct deliver *d, const struct member *sender,

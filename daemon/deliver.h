@@ -37,10 +37,8 @@ enum {
 
 /* An event that waits. Its `lease` means nothing yet. */
 struct waiting {
-    struct chan_event event;
+    struct chan_event event; /* `lease` is which entry comes next: it has no lease yet */
     loan_word loan;
-    uint32_t next;
-    uint32_t zero;
 };
 
 enum outlet_mode { OUTLET_DIRECT, OUTLET_WAIT, OUTLET_SILENT };

@@ -12,7 +12,7 @@ from test_order import finish
 
 pytestmark = pytest.mark.netns
 PAGES = 12 << 20 if PORT == "af_xdp" else 0  # which the kernel wants, one for each packet
-MEMORY_MAX = (128 << 20) + PAGES
+MEMORY_MAX = 128 << 20
 HANDLE_MAX = 256 << 10
 LOAD_SECONDS = float(os.environ.get("SYNCHROTRON_TEST_LOAD_SECONDS", "5"))
 

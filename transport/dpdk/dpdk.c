@@ -227,7 +227,8 @@ static int make_pools(struct dpdk *d, char *why, size_t why_bytes)
                             : (uint32_t)ZCB_HEAD_BYTES_MAX);
     snprintf(name[0], sizeof(name[0]), "heads-%u", serial);
     snprintf(name[1], sizeof(name[1]), "segments-%u", serial++);
-    uint32_t heads = min_u32(card ? DPDK_TX_HEADS_CARD : DPDK_TX_HEADS, DPDK_TX_HEADS_BYTES / room);
+    uint32_t copied = d->port_count > 1 ? DPDK_TX_HEADS : DPDK_TX_HEADS_ONE;
+    uint32_t heads = min_u32(card ? DPDK_TX_HEADS_CARD : copied, DPDK_TX_HEADS_BYTES / room);
     d->heads = mbufs(name[0], heads, room, card);
     d->segments = mbufs(name[1], DPDK_TX_SEGMENTS, 0, card);
     if (!d->heads || !d->segments || dpdk_loans_create(&d->loans, DPDK_LOANS) != 0)

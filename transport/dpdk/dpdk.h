@@ -28,7 +28,8 @@
 enum {
     DPDK_LOANS = 2048,
     DPDK_TX_HEADS = 1024,
-    DPDK_TX_HEADS_BYTES = 20 << 20,            /* fewer, if packets in one piece are large */
+    DPDK_TX_HEADS_ONE = 512,        /* of one port, whose driver copies: those that wait for it */
+    DPDK_TX_HEADS_BYTES = 20 << 20, /* fewer, if packets in one piece are large */
     DPDK_TX_HEADS_CARD = 2 * DPDK_DESCRIPTORS, /* one keeps what it was given for a while */
     DPDK_TX_SEGMENTS = 4096,
 };
