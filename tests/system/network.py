@@ -103,6 +103,10 @@ class Network:
         for i in nodes:
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "nomaster")
 
+    def unplug(self, i):
+        """The other end of a node's link goes down, and that with it."""
+        run("ip", "-n", self.switch, "link", "set", f"p{i}", "down")
+
     def heal(self, *nodes):
         for i in nodes or self.names:
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0")

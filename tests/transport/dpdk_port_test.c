@@ -99,11 +99,79 @@ Test(port, junk_in_front_of_a_frame_is_not_silence)
     cluster_close(&c);
 }
 
+static uint64_t counter(int i, const char *name)
+{
+    struct transport_counter list[TRANSPORT_COUNTERS_MAX];
+    int count = c.party[i].tp->ops->counters(c.party[i].tp, list);
+    for (int k = 0; k < count; k++)
+        if (strcmp(list[k].name, name) == 0)
+            return list[k].value;
+    cr_assert(false, "no counter %s", name);
+    return 0;
+}
+
+Test(port, the_state_of_its_link_is_told)
+{
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    cr_assert_eq(counter(1, "links"), 1);
+    cr_assert_eq(counter(1, "links_up"), 1);
+    cr_assert(command("ip link set p1 down"));
+    unreachable_wait(1, 1);
+    cr_assert_eq(counter(1, "links_up"), 0);
+    cluster_close(&c);
+}
+
+Test(port, each_link_of_memif_is_told)
+{
+    cluster_open(&c, DPDK_MEMIF_IPV4, &(struct options){ .parties = 3 });
+    cr_assert_eq(counter(0, "links"), 2);
+    cr_assert_eq(counter(0, "links_up"), 2);
+    party_close(&c, 2);
+    unreachable_wait(0, 1);
+    cr_assert_eq(counter(0, "links"), 2);
+    cr_assert_eq(counter(0, "links_up"), 1);
+    cluster_close(&c);
+}
+
+/* What the kernel's ring has no room for; all others arrive. */
+Test(port, what_nobody_fetches_in_time_is_missed)
+{
+    enum { SENT = 8000 };
+    struct zcb *frame;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    for (uint32_t k = 0; k < SENT; k++)
+        send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, k, 60, 1000, 1));
+    uint64_t came = 0, begin_ns = clock_ns();
+    for (; transport_rx_burst(c.party[0].tp, &frame, 1) == 1; came++)
+        zcb_drop(frame, ZCB_HELD_OUT);
+    came += (uint64_t)drain(&c, 1, 0);
+    cr_assert_lt(came, SENT, "nothing was missed: this was no test");
+    while (came + counter(0, "port_rx_missed") != SENT) {
+        (void)c.party[0].tp->ops->tx_reap(c.party[0].tp); /* it asks now and then */
+        deadline_check(begin_ns, "word of the others");
+    }
+    cluster_close(&c);
+}
+
+/* Frames that wait for a slot are counted where they wait, and come when there is one. */
+Test(port, a_pool_that_is_empty_is_counted)
+{
+    struct zcb *held[RX_COUNT + 1];
+    int count = 0;
+    cluster_open(&c, DPDK_MEMIF_IPV4, &(struct options){ .parties = 2 });
+    while (c.party[0].tp->ops->stats(c.party[0].tp)->rx_pool_empty == 0) {
+        cr_assert_leq(count, RX_COUNT, "the pool is larger than it is");
+        send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, 1, 60, 0, 0));
+        count += transport_rx_burst(c.party[0].tp, held + count, 1);
+    }
+    drop_all(held, count);
+    (void)drain(&c, 1, 0);
+    cluster_close(&c);
+}
+
 /* A party with another MAC than the list says is not heard to have moved, and not reached. */
 Test(port, a_fixed_mac_is_neither_learnt_nor_changed)
 {
-    struct transport_counter counter[TRANSPORT_COUNTERS_MAX];
-    uint64_t refused = 0;
     cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
     party_close(&c, 1);
     snprintf(c.nodes[0].mac, sizeof(c.nodes[0].mac), "02:00:00:00:00:07");
@@ -112,11 +180,7 @@ Test(port, a_fixed_mac_is_neither_learnt_nor_changed)
     for (uint32_t k = 0; k < 5; k++)
         send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, k, 60, 0, 0));
     cr_assert_eq(drain(&c, 0, 1), 0);
-    int count = c.party[1].tp->ops->counters(c.party[1].tp, counter);
-    for (int i = 0; i < count; i++)
-        if (strcmp(counter[i].name, "mac_refused") == 0)
-            refused = counter[i].value;
-    cr_assert_gt(refused, 0, "the true one was heard, and not believed");
+    cr_assert_gt(counter(1, "mac_refused"), 0, "the true one was heard, and not believed");
     struct zcb *frame;
     cr_assert_eq(transport_rx_burst(c.party[0].tp, &frame, 1), 0, "they went to nobody");
     cluster_close(&c);

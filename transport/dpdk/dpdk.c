@@ -361,16 +361,19 @@ static const struct transport_stats *dpdk_stats(const struct transport *tp)
 static int dpdk_counters(const struct transport *tp, struct transport_counter *list)
 {
     const struct dpdk *d = (const void *)tp;
-    uint64_t dropped = 0, missed = 0, unbuffered = 0, errors = 0;
+    uint64_t dropped = 0, missed = 0, unbuffered = 0, errors = 0, up = 0;
     int count = 0;
     for (int i = 0; i < d->port_count; i++) {
         struct rte_eth_stats stats = { 0 };
         (void)rte_eth_stats_get(d->port[i].id, &stats);
+        up += d->port[i].up;
         dropped += d->port[i].dropped;
-        missed += stats.imissed;
+        missed += stats.imissed + d->port[i].interface.missed;
         unbuffered += stats.rx_nombuf;
         errors += stats.ierrors + stats.oerrors;
     }
+    list[count++] = (struct transport_counter){ "links", (uint64_t)d->port_count };
+    list[count++] = (struct transport_counter){ "links_up", up };
     list[count++] = (struct transport_counter){ "port_rx_missed", missed };
     list[count++] = (struct transport_counter){ "port_rx_nombuf", unbuffered };
     list[count++] = (struct transport_counter){ "port_errors", errors };
@@ -386,7 +389,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(11 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(13 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
 
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",

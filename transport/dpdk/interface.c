@@ -74,6 +74,17 @@ void dpdk_interface_hear(struct dpdk_interface *interface, const struct mac *lis
     }
 }
 
+/* The driver does not ask, and the kernel begins anew each time. */
+static uint32_t missed_since(const struct dpdk_interface *interface)
+{
+    struct tpacket_stats stats = { 0 };
+    socklen_t bytes = sizeof(stats);
+    if (interface->family != AF_PACKET || interface->driver < 0 ||
+        getsockopt(interface->driver, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) != 0)
+        return 0;
+    return stats.tp_drops;
+}
+
 /* A packet socket whose interface was down once says so to whoever sleeps on it, until it has been
  * asked what was wrong. */
 static void ask(struct dpdk_interface *interface)
@@ -86,6 +97,7 @@ static void ask(struct dpdk_interface *interface)
                     (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
     if (interface->driver >= 0)
         (void)getsockopt(interface->driver, SOL_SOCKET, SO_ERROR, &error, &bytes);
+    interface->missed += missed_since(interface);
 }
 
 bool dpdk_interface_look(struct dpdk_interface *interface)

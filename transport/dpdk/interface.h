@@ -23,6 +23,7 @@ struct dpdk_interface {
     bool up;
     bool gone; /* it was taken away, and does not come back */
     uint16_t looks;
+    uint64_t missed; /* packets a packet socket had no room for, as of the last time it asked */
 };
 
 enum { DPDK_FAMILY_XDP = 44, DPDK_SOCKETS_MOST = 4096 }; /* older headers have no name for it */
