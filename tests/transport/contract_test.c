@@ -436,14 +436,28 @@ CLAIM(a_peer_that_is_not_there_disturbs_nobody)
     cluster_close(&c);
 }
 
-/* Who has to be told first, is; and nothing came before he was. */
-static enum transport_rest rest(struct cluster *c, int i)
+static enum transport_rest rest_once(struct transport *tp)
 {
     struct zcb *frame;
-    enum transport_rest rest = c->party[i].tp->ops->arm(c->party[i].tp);
-    cr_assert_neq(rest, TRANSPORT_NAP);
+    enum transport_rest rest = tp->ops->arm(tp);
     if (rest == TRANSPORT_LOOK)
-        cr_assert_eq(transport_rx_burst(c->party[i].tp, &frame, 1), 0);
+        cr_assert_eq(transport_rx_burst(tp, &frame, 1), 0);
+    return rest;
+}
+
+/* Who has to be told first, is; and nothing came before he was. A card may want a pause behind an
+ * interrupt, and give another for what it has told already: who sleeps would be back at once. */
+static enum transport_rest rest(struct transport *tp, int sleep_fd)
+{
+    uint64_t begin_ns = clock_ns();
+    enum transport_rest rest;
+    while ((rest = rest_once(tp)) == TRANSPORT_NAP || readable(sleep_fd)) {
+        cr_assert_neq(rest, TRANSPORT_SLEEP);
+        if (rest == TRANSPORT_LOOK)
+            tp->ops->disarm(tp);
+        (void)tp->ops->tx_reap(tp);
+        deadline_check(begin_ns, "rest");
+    }
     return rest;
 }
 
@@ -460,8 +474,7 @@ static void check_woken(struct cluster *c, int from, int to, uint32_t seed)
         cr_assert_eq(tp->ops->arm(tp), TRANSPORT_NAP);
         return;
     }
-    enum transport_rest told = rest(c, to);
-    cr_assert(!readable(caps.sleep_fd));
+    enum transport_rest told = rest(tp, caps.sleep_fd);
     send_one(c, from, frame_make(c, from, dest, seed, 60, 0, 0));
     while (!readable(caps.sleep_fd))
         deadline_check(begin_ns, "readiness");
@@ -469,7 +482,7 @@ static void check_woken(struct cluster *c, int from, int to, uint32_t seed)
     if (told == TRANSPORT_LOOK)
         tp->ops->disarm(tp);
     zcb_drop(receive_one(c, to), ZCB_HELD_OUT);
-    cr_assert(!readable(caps.sleep_fd));
+    cr_assert(told == TRANSPORT_LOOK || !readable(caps.sleep_fd));
 }
 
 CLAIM(the_sleep_descriptor_is_readable_while_frames_wait)
