@@ -26,6 +26,7 @@ def arguments(words):
     add("--memory", type=at_least(256), default=3072, metavar="MIB", help="of the machine (3072)")
     add("--cpus", type=between(1, 64), default=min(os.cpu_count() or 1, 64), metavar="N",
         help="of the machine (as many as here)")
+    add("--numa", type=between(1, 8), default=1, metavar="N", help="NUMA nodes that memory and cpus are shared by (1)")
     add("--accel", choices=("kvm", "tcg"), default="kvm" if kvm_is_usable() else "tcg",
         help="the processor's virtualisation, or emulation (the first where it can be had)")
     add("--shell", action="store_true", help="bash on this terminal in place of COMMAND")
@@ -39,6 +40,8 @@ def arguments(words):
         parser.error("one of these is wanted: -- COMMAND..., --shell, --prepare")
     if chosen.shell and not os.isatty(0):
         parser.error("--shell needs a terminal")
+    if chosen.numa > chosen.cpus:
+        parser.error("a NUMA node has a cpu at least: --cpus gives it more")
     chosen.command = command or ["/bin/bash", "-i"]
     chosen.limit = chosen.limit or (float("inf") if chosen.shell else 600)
     return chosen

@@ -13,7 +13,7 @@ def command(chosen, project, vmlinux, files):
     """files: descriptors of the initramfs, the console, the monitor and the PORTS, by name."""
     words = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", "synchrotron-vm",
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-             "-smp", str(chosen.cpus), "-m", str(chosen.memory), *processor(chosen),
+             "-smp", str(chosen.cpus), "-m", str(chosen.memory // chosen.numa * chosen.numa), *processor(chosen), *numa(chosen),
              "-kernel", vmlinux, "-initrd", f"/dev/fd/{files['initramfs']}",
              "-append", kernel(chosen),
              "-chardev", f"socket,id=console,fd={files['console']}", "-serial", "chardev:console",
@@ -62,6 +62,15 @@ def processor(chosen):
     if chosen.accel == "kvm":
         return ["-machine", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host"]
     return ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"]
+
+
+def numa(chosen):
+    words = []
+    for i in range(chosen.numa if chosen.numa > 1 else 0):
+        first, end = (chosen.cpus * k // chosen.numa for k in (i, i + 1))
+        words += ["-object", f"memory-backend-ram,id=ram{i},size={chosen.memory // chosen.numa}M",
+                  "-numa", f"node,nodeid={i},cpus={first}-{end - 1},memdev=ram{i}"]
+    return words
 
 
 def folder(tag, path, more=""):

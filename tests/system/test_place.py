@@ -49,6 +49,33 @@ def test_the_poll_core_runs_on_its_processor_and_says_so(make_cluster, policy):
     assert (f"woken by {WOKEN_BY}" in line) == (became == "backoff"), line
 
 
+def pages(pid, word):
+    """{node: pages there} of the mappings whose line in numa_maps has this word."""
+    found = {}
+    with open(f"/proc/{pid}/numa_maps", encoding="utf-8") as file:
+        for line in file:
+            for node, count in re.findall(r" N(\d+)=(\d+)", line) if word in line else []:
+                found[int(node)] = found.get(int(node), 0) + int(count)
+    return found
+
+
+@pytest.mark.dpdk
+@pytest.mark.skipif(NODES == 1, reason="this machine has one NUMA node (scripts/vm --numa 2)")
+def test_numa_memory_comes_from_the_node_of_the_port_or_the_processor(make_cluster):
+    """In that machine the cards are on node 1, and the last processor is, too."""
+    cpu = CPUS[0] if PORT == "pci" else CPUS[-1]
+    cluster = make_cluster(1, "loopback", poll={"cpu": cpu})
+    pid, poll = cluster.pid(1), cluster.status(1)["poll"]
+    assert (poll["cpu_node"], poll["memory_node"]) == (0 if PORT == "pci" else 1, 1), poll
+    assert poll["port_node"] == (1 if PORT == "pci" else None), poll
+    assert set(pages(pid, "synchrotron-rx")) == {1}, "received frames lie elsewhere"
+    assert ("poll.cpu 0 is on NUMA node 0 and the port on node 1" in cluster.log(1)) == (PORT == "pci")
+    if PORT == "pci":
+        assert set(pages(pid, "seg_")) in (set(), {1}), "memory of DPDK's lies elsewhere"
+    private = pages(pid, "anon=")
+    assert private.get(1, 0) > 5 * private.get(0, 0), f"memory of the core's lies elsewhere: {private}"
+
+
 def test_without_a_processor_of_its_own_it_runs_anywhere(make_cluster):
     cluster = make_cluster(1, "loopback")
     assert threads(cluster.pid(1))["poll core"] == set(CPUS)

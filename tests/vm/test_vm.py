@@ -248,6 +248,16 @@ def test_who_sleeps_on_a_card_is_woken_by_its_interrupts_where_it_has_them(model
     assert "2 passed" in said, said
 
 
+ON_NODE_1 = 'for nic in $(cat /run/nics); do echo 1 >/sys/bus/pci/devices/$nic/numa_node; done; exec "$@"'
+
+
+@pytest.mark.parametrize("port", ["pci", "udp"])
+def test_memory_of_a_daemon_lies_on_the_node_of_its_card_or_its_processor(port):
+    said = on_cards("e1000e", "--iommu", "--cpus", "2", "--numa", "2", nics=1, command=[
+        "sh", "-c", ON_NODE_1, "sh", "env", *place_test("numa", f"SYNCHROTRON_TEST_PORT={port}")])
+    assert "1 passed" in said, said
+
+
 def test_siw_is_another_driver():
     done = vm("--driver", "siw", "--devices", "2", command=["ibv_devices"])
     assert done.returncode == 0, done
