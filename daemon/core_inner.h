@@ -49,6 +49,7 @@ struct core {
     uint32_t rx_reserve; /* the ring is told of free frames above these */
     struct transport *transport;
     struct transport_caps caps;
+    uint32_t links;           /* of the transport, as the ring was told */
     struct tape_writer *tape; /* NULL: nobody captures */
     struct ring *ring;
     void *ring_memory;

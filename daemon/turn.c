@@ -241,6 +241,20 @@ static void stop_if_done(struct core *core)
     core->stopped = true;
 }
 
+static bool links_changed(const struct core *core)
+{
+    return core->transport->links != core->links;
+}
+
+static void tell_ring(struct core *core)
+{
+    uint32_t down[NODE_COUNT_MAX];
+    core->links = core->transport->links;
+    int count = core->transport->ops->links_down(core->transport, down);
+    ring_links(core->ring, core->now_ns, down, count, &core->out);
+    core_drain(core);
+}
+
 static bool call_ring(struct core *core)
 {
     if (!core_may_call_ring(core))
@@ -248,6 +262,8 @@ static bool call_ring(struct core *core)
     if (were_stopped(core))
         drop_stale(core);
     bool worked = receive(core);
+    if (__builtin_expect(links_changed(core), 0))
+        tell_ring(core);
     return expire(core) || worked;
 }
 
@@ -272,7 +288,7 @@ bool core_turn(struct core *core, uint64_t now_ns)
         stop_if_done(core);
     core->stats.turns++;
     core->stats.turns_idle += !(worked || clients);
-    return worked || clients;
+    return worked || clients || links_changed(core);
 }
 
 static struct client *joined(void *context, uint32_t port)

@@ -52,8 +52,11 @@ static bool consensus(const struct ring *r)
 /* When node i counts as silent. Hearsay gets as long as somebody who was heard just then. */
 static uint64_t silent_ns(const struct ring *r, int i)
 {
-    uint64_t heard = max_u64(r->alive_ns[i], r->gather.added_ns[i]) + timer_silence_ns(r);
-    return max_u64(heard, r->gather.start_ns + 2 * timer_unit(r));
+    uint64_t heard = max_u64(r->alive_ns[i], r->gather.added_ns[i]);
+    if (set_has(r->unlinked, i))
+        return max_u64(max_u64(heard, r->unlinked_ns[i]), r->gather.start_ns) +
+               timer_unlinked_ns(r);
+    return max_u64(heard + timer_silence_ns(r), r->gather.start_ns + 2 * timer_unit(r));
 }
 
 static uint64_t disagree_ns(const struct ring *r)
@@ -177,6 +180,16 @@ void gather_enter_with(struct ring *r, enum ring_reason reason, int other)
 void gather_enter(struct ring *r, enum ring_reason reason)
 {
     gather_enter_with(r, reason, -1);
+}
+
+/* Other nodes may be silent, or hear us, sooner than we thought. */
+void gather_links(struct ring *r, bool up)
+{
+    if (r->state != RING_GATHER)
+        return;
+    if (up)
+        timer_soon(r, TIMER_JOIN, r->gather.sent_ns + JOIN_GAP_US * NS_PER_US);
+    consensus_arm(r);
 }
 
 /* Nobody here was in a ring, not all have come, and there is time: wait. */

@@ -175,6 +175,9 @@ struct ring {
     uint32_t refusals[NODE_COUNT_MAX];    /* how often that was in vain */
     uint64_t shunned_ns[NODE_COUNT_MAX];  /* until then they do not move us */
     struct node_set failed_before;        /* put out since the last ring, not heard since */
+    struct node_set unlinked;             /* behind a link that is down, says the transport */
+    uint64_t unlinked_ns[NODE_COUNT_MAX]; /* since when */
+    uint64_t shaken_ns[NODE_COUNT_MAX];   /* when that last made us gather */
     uint64_t ring_seq_mine, persisted, persist_wanted;
     uint64_t persist_ns; /* since when we wait for a reservation */
     bool persist_ask;
@@ -204,6 +207,8 @@ struct ring {
 };
 
 /* ring.c */
+void call_begin(struct ring *r, uint64_t now_ns, struct ring_out *out);
+void call_end(struct ring *r);
 int ring_node_index(const struct ring *r, uint32_t id); /* -1: not configured */
 void ring_state_set(struct ring *r, enum ring_state state, enum ring_reason reason);
 void ring_seq_want(struct ring *r, uint64_t seq); /* have seq reserved on disk */
@@ -233,7 +238,8 @@ void ring_trace_add(struct ring *r, enum ring_trace_kind kind, uint64_t a, uint6
 uint64_t timer_unit(const struct ring *r); /* one eighth of detect_ns */
 uint64_t timer_loss_ns(const struct ring *r);
 uint64_t timer_silence_ns(const struct ring *r);
-uint64_t timer_resend_ns(const struct ring *r); /* first interval of whatever repeats */
+uint64_t timer_unlinked_ns(const struct ring *r); /* the same for who is behind a dead link */
+uint64_t timer_resend_ns(const struct ring *r);   /* first interval of whatever repeats */
 uint64_t timer_longer(const struct ring *r, uint64_t interval_ns);
 uint64_t timer_spread(struct ring *r, uint64_t interval_ns); /* up to a quarter less, at random */
 void timer_set(struct ring *r, enum timer timer, uint64_t at_ns);
@@ -327,6 +333,7 @@ void flow_update(struct ring *r, struct token *t, uint32_t sent, uint32_t backlo
 void gather_enter(struct ring *r, enum ring_reason reason);
 void gather_enter_with(struct ring *r, enum ring_reason reason, int other);
 void gather_try(struct ring *r);
+void gather_links(struct ring *r, bool up);
 void gather_expire_join(struct ring *r);
 void gather_expire_consensus(struct ring *r);
 void join_receive(struct ring *r, const struct wire_join *join);

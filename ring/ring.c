@@ -160,7 +160,7 @@ int ring_init(struct ring **out, void *memory, const struct ring_config *config,
     return 0;
 }
 
-static void call_begin(struct ring *r, uint64_t now_ns, struct ring_out *out)
+void call_begin(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     r->now_ns = max_u64(r->now_ns, now_ns);
     r->out = out;
@@ -195,7 +195,7 @@ static bool send_ready(struct ring *r)
     return false;
 }
 
-static void call_end(struct ring *r)
+void call_end(struct ring *r)
 {
     bool more = send_ready(r);
     deliver_pump(r);

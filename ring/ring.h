@@ -166,6 +166,7 @@ enum ring_reason {
     RING_REASON_COMMIT_LOST,
     RING_REASON_RECOVERY_LOST,
     RING_REASON_LEAVE,
+    RING_REASON_LINK,
     RING_REASON_CONSENSUS,
     RING_REASON_COMMIT,
     RING_REASON_RECOVERED,
@@ -227,6 +228,16 @@ void ring_open(struct ring *r);
 
 /* out->persist_seq is on disk. Writing failed: say nothing; the ring asks again. */
 void ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_out *out);
+
+/**
+ * These nodes are behind links that are down, as far as the transport knows; all of them, each time
+ * that changes. The membership begins to change at once, and does not wait as long for them as it
+ * would for who is silent. Wrong news cost a view at most.
+ *
+ * Shapes:  down[count], configured nodes in any order; ourselves and others do not count
+ */
+void ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
+                struct ring_out *out);
 
 /* Free receive frames here: travels with the token and bounds every sender. */
 void ring_rx_free(struct ring *r, uint32_t frames);

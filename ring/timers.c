@@ -7,6 +7,8 @@
  *   a resting token turns once in 1/8, so that a node may be dead that long before it can be missed
  *   the token counts as lost 5/8 after its last sign
  *   a node is out when it was silent for 7/8, of which the last 2/8 are spent asking for it
+ *   a node behind a link that is down is asked for at once, and out after 1/16: a moment for
+ *   links that come back
  *
  * A node that dies when the token has just begun to rest is missed 1/8 later, 5/8 after that the
  * token counts as lost, and 2/8 after that the node is out: 8/8. What repeats begins at a few
@@ -34,6 +36,11 @@ uint64_t timer_loss_ns(const struct ring *r)
 uint64_t timer_silence_ns(const struct ring *r)
 {
     return 7 * timer_unit(r);
+}
+
+uint64_t timer_unlinked_ns(const struct ring *r)
+{
+    return timer_unit(r) / 2;
 }
 
 uint64_t timer_resend_ns(const struct ring *r)

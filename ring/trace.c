@@ -19,6 +19,7 @@ const char *const ring_reason_name[] = {
     [RING_REASON_COMMIT_LOST] = "commit token lost",
     [RING_REASON_RECOVERY_LOST] = "token lost in recovery",
     [RING_REASON_LEAVE] = "a node leaves",
+    [RING_REASON_LINK] = "a link is down",
     [RING_REASON_CONSENSUS] = "consensus",
     [RING_REASON_COMMIT] = "committed",
     [RING_REASON_RECOVERED] = "recovered",

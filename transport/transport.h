@@ -120,6 +120,9 @@ struct transport_ops {
     /* Whom ZCB_TO_RING means from now on; ourselves may be in the list. Before the first call: all.
      */
     void (*members)(struct transport *tp, const uint32_t *nodes, int count);
+    /* The nodes behind links that are down now, where the backend knows; transport.links counts how
+     * often that changed. Returns how many. Shapes: nodes[NODE_COUNT_MAX] */
+    int (*links_down)(const struct transport *tp, uint32_t *nodes);
     enum transport_rest (*arm)(struct transport *tp);
     void (*disarm)(struct transport *tp); /* after TRANSPORT_LOOK */
     /* Drop references of completed sends. Returns how many. */
@@ -145,8 +148,9 @@ struct transport_ops {
 struct transport {
     const struct transport_ops *ops;
     /* Who sleeps comes back soon, and calls tx_reap(): */
-    bool busy;   /* taken frames wait here for room */
-    bool awaits; /* a link that is down is looked for: that much less soon */
+    bool busy;      /* taken frames wait here for room */
+    bool awaits;    /* a link that is down is looked for: that much less soon */
+    uint32_t links; /* links_down() says another thing whenever this does; 0: all are up */
 };
 
 extern const struct transport_ops transport_udp, transport_dpdk;

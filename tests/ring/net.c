@@ -542,6 +542,19 @@ void net_poke(struct net *net, int index)
     drain(net, &net->node[index], &out);
 }
 
+void net_links(struct net *net, int index, uint32_t down)
+{
+    static _Thread_local struct ring_out out;
+    uint32_t ids[NET_NODES] = { 0 };
+    int count = 0;
+    for (int i = 0; i < net->node_count; i++) {
+        if (down >> i & 1)
+            ids[count++] = net->node[i].id;
+    }
+    ring_links(net->node[index].ring, net->now_ns, ids, count, &out);
+    drain(net, &net->node[index], &out);
+}
+
 void net_stall(struct net *net, int index, uint64_t ns)
 {
     net->node[index].stall_until_ns = net->now_ns + ns;
@@ -549,6 +562,10 @@ void net_stall(struct net *net, int index, uint64_t ns)
 
 void net_heal(struct net *net)
 {
+    for (int i = 0; i < net->node_count; i++) {
+        if (net->node[i].up)
+            net_links(net, i, 0);
+    }
     memset(net->group, 0, sizeof(net->group));
     memset(net->deaf, 0, sizeof(net->deaf));
     for (int i = 0; i < net->node_count; i++)

@@ -126,6 +126,8 @@ void net_crash(struct net *net, int node);
 void net_leave(struct net *net, int node);
 void net_poke(struct net *net, int node); /* a timeout where none is due */
 void net_stall(struct net *net, int node, uint64_t ns);
+/* The transport says that it is cut off from these, one bit a node: true or not. */
+void net_links(struct net *net, int node, uint32_t down);
 void net_heal(struct net *net); /* one group, no loss */
 
 /* Send: bytes >= 16. False: the backlog is full. */

@@ -82,6 +82,21 @@ static void cut_links(struct net *net)
     }
 }
 
+/* Some links are known to be down: as they are, or as they are not. */
+static void tell_links(struct net *net)
+{
+    bool truth = net_random(net, 3) != 0;
+    for (int i = 0; i < net->node_count; i++) {
+        uint32_t down = net_random(net, 4) ? 0 : net_random(net, 1u << net->node_count);
+        for (int k = 0; truth && k < net->node_count; k++) {
+            bool cut = net->group[i] != net->group[k] || net->deaf[i] >> k & 1 || !net->node[k].up;
+            down = (down & ~(1u << k)) | (uint32_t)cut << k;
+        }
+        if (net->node[i].up)
+            net_links(net, i, down);
+    }
+}
+
 static void mend(struct net *net)
 {
     memset(net->group, 0, sizeof(net->group));
@@ -102,7 +117,7 @@ static void end_a_life(struct net *net, int node)
 static void fault(struct net *net)
 {
     int node = (int)net_random(net, (uint32_t)net->node_count);
-    uint32_t what = net_random(net, 13);
+    uint32_t what = net_random(net, 16);
     if (!net->node[node].up) {
         if (net->life_count < NET_LIVES)
             net_start(net, node);
@@ -118,6 +133,8 @@ static void fault(struct net *net)
         net_stall(net, node, net_random(net, (uint32_t)(2 * net->detect_ns)));
     } else if (what < 12) {
         net->node[node].blocked = net_random(net, 2);
+    } else if (what < 15) {
+        tell_links(net);
     } else {
         come_again(net);
     }

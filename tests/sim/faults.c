@@ -4,9 +4,10 @@
 #include "sim/net.h"
 
 const char *const fault_name[FAULT_KINDS] = {
-    [FAULT_LOSS] = "loss",   [FAULT_DUPLICATE] = "duplication", [FAULT_REORDER] = "reordering",
-    [FAULT_DELAY] = "delay", [FAULT_CORRUPT] = "corruption",    [FAULT_TRUNCATE] = "truncation",
-    [FAULT_CUT] = "cut",     [FAULT_FLAP] = "flapping",         [FAULT_SHORT] = "short sends",
+    [FAULT_LOSS] = "loss",       [FAULT_DUPLICATE] = "duplication", [FAULT_REORDER] = "reordering",
+    [FAULT_DELAY] = "delay",     [FAULT_CORRUPT] = "corruption",    [FAULT_TRUNCATE] = "truncation",
+    [FAULT_CUT] = "cut",         [FAULT_FLAP] = "flapping",         [FAULT_SHORT] = "short sends",
+    [FAULT_NEWS] = "false news",
 };
 
 void faults_init(struct faults *f, struct sim_net *net, int nodes, const struct sim_faults *base,
@@ -60,16 +61,19 @@ static bool touches(const struct fault *fault, uint32_t from, uint32_t to)
 static void set_link(struct faults *f, uint32_t from, uint32_t to, uint64_t now_ns)
 {
     struct sim_faults sum = f->base;
-    bool cut = false;
+    bool cut = false, told = false;
     for (uint32_t i = 0; i < f->count; i++) {
         const struct fault *fault = &f->active[i].fault;
         if (!touches(fault, from, to))
             continue;
         add(f, fault, &sum);
-        cut = cut || is_cut(fault, now_ns - f->active[i].since_ns);
+        bool now = is_cut(fault, now_ns - f->active[i].since_ns);
+        cut = cut || now;
+        told = told || fault->kind == FAULT_NEWS || (fault->told && now);
     }
     sim_net_link(f->net, from, to, &sum);
     sim_net_cut(f->net, from, to, cut);
+    sim_net_tell(f->net, from, to, told);
 }
 
 static void apply(struct faults *f, uint64_t now_ns)

@@ -20,6 +20,7 @@ enum fault_kind {
     FAULT_CUT,   /* of all links from one set of nodes to another: one way only, or both */
     FAULT_FLAP,  /* cut, mended and cut again */
     FAULT_SHORT, /* the transport takes fewer frames than it is offered */
+    FAULT_NEWS,  /* the transport says that links are down, which are not */
     FAULT_KINDS,
 };
 extern const char *const fault_name[FAULT_KINDS];
@@ -29,7 +30,8 @@ struct fault {
     uint32_t from, to; /* one bit a node id */
     uint32_t ppm;
     uint64_t ns; /* DELAY, REORDER: how much; FLAP: half a period */
-    bool both;   /* CUT, FLAP: in both directions */
+    bool both;   /* CUT, FLAP, NEWS: in both directions */
+    bool told;   /* CUT, FLAP: the transport of whoever cannot send says so */
 };
 
 struct faults {

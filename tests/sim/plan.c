@@ -15,6 +15,7 @@ enum {
     PURPOSE_NET,
     PURPOSE_DRILL,
     PURPOSE_RECOVERIES,
+    PURPOSE_LINKS,
     MTU_LEAST = 620,
 };
 
@@ -199,7 +200,7 @@ static void link_trouble(struct author *w)
     bool everywhere = draw_chance(&w->draw, 500);
     s->ns = some_while(w);
     lie_in_wait(w, s);
-    f->kind = draw_below(&w->draw, FAULT_KINDS);
+    f->kind = draw_below(&w->draw, FAULT_NEWS);
     f->from = everywhere ? UINT32_MAX : some_nodes(w);
     f->to = everywhere ? UINT32_MAX : some_nodes(w);
     f->ppm = draw_scale(&w->draw, 1000, 300000);
@@ -328,6 +329,25 @@ static void recoveries_fail(struct author *w)
     }
 }
 
+/* The transport knows of some of the links that are down, and thinks it of others now and then. */
+static void news(struct author *w)
+{
+    for (uint32_t i = 0; i < w->plan->step_count; i++) {
+        struct plan_step *s = &w->plan->step[i];
+        s->fault.told = draw_chance(&w->draw, 500); /* of any other fault it means nothing */
+    }
+    for (uint32_t i = draw_chance(&w->draw, 400) ? draw_between(&w->draw, 1, 6) : 0; i > 0; i--) {
+        w->now_ns = draw64(&w->draw) % w->plan->end_ns;
+        struct plan_step *s = step(w, STEP_FAULT, 0);
+        s->ns = some_while(w);
+        s->fault = (struct fault){ .kind = FAULT_NEWS,
+                                   .from = some_nodes(w),
+                                   .to = some_nodes(w),
+                                   .both = draw_chance(&w->draw, 500) };
+        lie_in_wait(w, s);
+    }
+}
+
 /* One node, or any of them but not all. */
 static void draw_drill(struct plan *p)
 {
@@ -350,6 +370,7 @@ static void draw_drill(struct plan *p)
                                              .gap_ns = draw_below(&d, 500) * NS_PER_US };
     if (drill->burst.count > 0 && draw_chance(&d, 400))
         drill->kind = DRILL_LOSS;
+    drill->told = draw_chance(&d, 500);
 }
 
 static int by_time(const void *a, const void *b)
@@ -387,6 +408,8 @@ void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
         w.now_ns = draw64(&w.draw) % p->end_ns;
         recoveries_fail(&w);
     }
+    w.draw = draw_stream(seed, PURPOSE_LINKS);
+    news(&w);
     qsort(p->step, p->step_count, sizeof(p->step[0]), by_time);
     while (p->step_count > 0 && p->step[p->step_count - 1].at_ns > p->end_ns)
         p->step_count--;

@@ -60,6 +60,7 @@ extern const char *const drill_name[DRILLS];
 struct plan_drill {
     enum drill_kind kind;
     uint32_t nodes;            /* who is gone, one bit an id; 0: none, for there is only one */
+    bool told;                 /* CUT: all transports know */
     uint64_t calm_ns, busy_ns; /* before it nobody sends so long, then every agent does */
     struct agent_burst burst;  /* count 0: nobody */
 };

@@ -25,7 +25,7 @@ static void print_drill(FILE *to, const struct plan *p)
     fprintf(to, "when all is well: %s for %.3f ms, nodes", d->burst.count ? "all send" : "nothing",
             (double)d->busy_ns / 1e6);
     print_nodes(to, p, d->kind == DRILL_LOSS ? UINT32_MAX : d->nodes);
-    fprintf(to, " %s\n", drill_name[d->kind]);
+    fprintf(to, " %s%s\n", drill_name[d->kind], d->told && d->kind == DRILL_CUT ? ", told" : "");
 }
 
 void plan_print(FILE *to, const struct plan *p)
@@ -51,7 +51,9 @@ static void print_fault(FILE *to, const struct plan *p, const struct plan_step *
     print_nodes(to, p, f->from);
     fprintf(to, " to");
     print_nodes(to, p, f->to);
-    fprintf(to, "%s for %.3f ms", f->both ? " both ways" : "", (double)s->ns / 1e6);
+    bool told = f->told && (f->kind == FAULT_CUT || f->kind == FAULT_FLAP);
+    fprintf(to, "%s%s for %.3f ms", f->both ? " both ways" : "", told ? ", told" : "",
+            (double)s->ns / 1e6);
 }
 
 void plan_print_step(FILE *to, const struct plan *p, uint32_t index)

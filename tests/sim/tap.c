@@ -18,12 +18,16 @@ void __real_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int 
 void __real_ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __real_ring_continue(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __real_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_out *out);
+void __real_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
+                       struct ring_out *out);
 void __real_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __wrap_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
                       struct ring_out *out);
 void __wrap_ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __wrap_ring_continue(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __wrap_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_out *out);
+void __wrap_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
+                       struct ring_out *out);
 void __wrap_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
 void __wrap_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
@@ -48,6 +52,13 @@ void __wrap_ring_continue(struct ring *r, uint64_t now_ns, struct ring_out *out)
 void __wrap_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_out *out)
 {
     __real_ring_persisted(r, now_ns, seq, out);
+    listen(r, out);
+}
+
+void __wrap_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
+                       struct ring_out *out)
+{
+    __real_ring_links(r, now_ns, down, count, out);
     listen(r, out);
 }
 

@@ -238,6 +238,7 @@ static void turn(struct world_node *n)
     persists_end(n);
     if (w->ops->before)
         w->ops->before(w->context, n);
+    w->net->node[n->id - 1].told = false;
     bool worked = core_turn(n->core, world_local_ns(w, n));
     w->turns++;
     due->ready_ns = w->now_ns + w->turn_ns;
@@ -268,7 +269,7 @@ static uint64_t due_ns(const struct world *w, int id)
     const struct world_due *due = &w->due[id];
     if (!due->runs)
         return NS_NEVER;
-    bool arrived = w->net->node[id - 1].inbox_count > 0;
+    bool arrived = w->net->node[id - 1].inbox_count > 0 || w->net->node[id - 1].told;
     uint64_t at_ns = arrived ? w->now_ns : due->wake_ns;
     return max_u64(max_u64(at_ns, due->ready_ns), due->paused_ns);
 }

@@ -73,6 +73,48 @@ Test(port, T3_an_interface_that_is_taken_away_breaks_the_backend)
     cluster_close(&c);
 }
 
+/* Is party 1 said to think that party 0 is behind a link that is down? */
+static void links_wait(bool down, uint32_t before)
+{
+    uint64_t begin_ns = clock_ns();
+    const struct transport *tp = c.party[1].tp;
+    uint32_t nodes[NODE_COUNT_MAX];
+    struct zcb *frame;
+    while (tp->links == before) {
+        if (transport_rx_burst(c.party[1].tp, &frame, 1) == 1)
+            zcb_drop(frame, ZCB_HELD_OUT);
+        pump(&c);
+        deadline_check(begin_ns, "other news of links");
+    }
+    cr_assert_eq(tp->ops->links_down(tp, nodes), down);
+    cr_assert(!down || nodes[0] == c.party[0].node_id);
+}
+
+Test(port, a_peer_that_ends_is_behind_a_link_that_is_down)
+{
+    cluster_open(&c, DPDK_MEMIF_IPV4, &(struct options){ .parties = 2 });
+    uint32_t before = c.party[1].tp->links;
+    cr_assert_neq(before, 0);
+    party_close(&c, 0);
+    links_wait(true, before);
+    before = c.party[1].tp->links;
+    party_open(&c, 0);
+    links_wait(false, before);
+    cluster_close(&c);
+}
+
+Test(port, all_are_behind_an_interface_that_is_down)
+{
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    uint32_t before = c.party[1].tp->links;
+    cr_assert(command("ip link set s1 down")); /* the other end: p1 loses its carrier */
+    links_wait(true, before);
+    before = c.party[1].tp->links;
+    cr_assert(command("ip link set s1 up"));
+    links_wait(false, before);
+    cluster_close(&c);
+}
+
 /* Broadcasts of a type that is nobody's, on the wire to p0. */
 static void send_junk(int count)
 {

@@ -375,6 +375,28 @@ Test(sim_net, a_node_that_is_closed_receives_nothing_and_may_come_back)
     pair_close(&p);
 }
 
+Test(sim_net, links_are_down_for_whom_is_told_so)
+{
+    struct pair p;
+    uint32_t nodes[NODE_COUNT_MAX], before;
+
+    pair_open(&p, &(struct sim_net_config){ .seed = 3 });
+    before = p.tp[0]->links;
+    cr_assert_eq(transport_sim.links_down(p.tp[0], nodes), 0);
+    sim_net_tell(p.net, 1, 2, true);
+    cr_assert_neq(p.tp[0]->links, before);
+    cr_assert_eq(transport_sim.links_down(p.tp[0], nodes), 1);
+    cr_assert_eq(nodes[0], 2);
+    cr_assert_eq(transport_sim.links_down(p.tp[1], nodes), 0);
+    before = p.tp[0]->links;
+    sim_net_tell(p.net, 1, 2, true); /* no news */
+    cr_assert_eq(p.tp[0]->links, before);
+    sim_net_heal(p.net);
+    cr_assert_neq(p.tp[0]->links, before);
+    cr_assert_eq(transport_sim.links_down(p.tp[0], nodes), 0);
+    pair_close(&p);
+}
+
 Test(sim_net, G3_a_frame_by_reference_is_read_when_it_arrives)
 {
     struct cluster c;

@@ -112,6 +112,43 @@ ACROSS(T3_works_again_when_the_address_is_back, "ip address flush dev l0",
        "ip address add " LINK_V4 "/24 dev l0 && ip -6 address add " LINK_V6 "/64 dev l0 nodad")
 ACROSS(T3_works_again_when_the_link_was_made_anew, "ip link delete l0", MAKE_IT)
 
+/* Everybody thinks that so many others are behind links that are down. */
+static void expect_links_down(const struct cluster *c, int count)
+{
+    uint32_t nodes[NODE_COUNT_MAX];
+
+    for (int i = 0; i < c->count; i++)
+        cr_assert_eq(c->party[i].tp->ops->links_down(c->party[i].tp, nodes), count);
+}
+
+/* What the kernel has no way for. */
+static void links_go_down(enum backend_index backend)
+{
+    struct cluster c;
+
+    open_on_link(&c, backend, link_address(backend));
+    all_talk(&c);
+    uint32_t before = c.party[0].tp->links;
+    cr_assert(command("ip link delete l0"));
+    talk(&c);
+    expect_links_down(&c, 2);
+    cr_assert_neq(c.party[0].tp->links, before);
+    cr_assert(command(MAKE_IT));
+    all_talk(&c);
+    expect_links_down(&c, 0);
+    cluster_close(&c);
+}
+
+Test(udp_link, without_a_way_all_are_behind_a_link_that_is_down)
+{
+    links_go_down(UDP_IPV4);
+}
+
+Test(udp_link, without_a_way_for_the_group_all_are_behind_a_link_that_is_down)
+{
+    links_go_down(UDP_IPV4_MULTICAST);
+}
+
 /* What does not fit the link whole is cut by IP; runs of it cannot go as one. */
 Test(udp_link, frames_longer_than_the_mtu_arrive)
 {

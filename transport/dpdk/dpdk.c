@@ -342,6 +342,18 @@ static void dpdk_members(struct transport *tp, const uint32_t *nodes, int count)
                 d->ring.peer[d->ring.count++] = d->all.peer[k];
 }
 
+static int dpdk_links_down(const struct transport *tp, uint32_t *nodes)
+{
+    const struct dpdk *d = (const void *)tp;
+    int count = 0;
+    for (int i = 0; i < d->all.count; i++) {
+        uint8_t peer = d->all.peer[i];
+        if (!d->port[d->port_of[peer]].up)
+            nodes[count++] = d->node_id[peer];
+    }
+    return count;
+}
+
 /* Called every turn, so it is here that what is due is done. */
 int dpdk_tx_reap(struct transport *tp)
 {
@@ -401,6 +413,7 @@ const struct transport_ops transport_dpdk = {
     .tx_burst = dpdk_tx_burst,
     .rx_burst = dpdk_rx_burst,
     .members = dpdk_members,
+    .links_down = dpdk_links_down,
     .arm = dpdk_wake_arm,
     .disarm = dpdk_wake_disarm,
     .tx_reap = dpdk_tx_reap,

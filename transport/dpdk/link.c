@@ -24,6 +24,7 @@ void dpdk_link_init(struct dpdk *d)
     link->now_ns = clock_ns(link);
     link->report_ns = link->now_ns;
     link->group_version = GROUP_VERSION_NEWEST;
+    d->base.links = 1; /* some may be down */
     for (int i = 0; i < d->peers.count; i++)
         link->ask_interval_ns[i] = ASK_NS_FIRST;
 }
@@ -85,6 +86,8 @@ static void use_mac(struct dpdk *d, uint8_t hop)
 
 void dpdk_link_heard(struct dpdk *d, uint8_t peer, const struct mac *mac)
 {
+    if (__builtin_expect(!d->port[d->port_of[peer]].up, 0))
+        d->link.look_ns = 0; /* it came up */
     enum peer_news news = peer_map_learn(&d->peers, peer, mac, d->link.now_ns);
     if (__builtin_expect(news == PEER_NEW || news == PEER_MOVED, 0))
         use_mac(d, peer);
@@ -174,8 +177,9 @@ static void report_group(struct dpdk *d)
 
 static void look_at_port(struct dpdk *d, struct dpdk_port *port)
 {
-    bool was_up = port->up;
-    if (!dpdk_port_look(port) || was_up)
+    bool was_up = port->up, up = dpdk_port_look(port);
+    d->base.links += up != was_up;
+    if (!up || was_up)
         return;
     send_control(d, port, make_announcement, NULL);
     d->link.reports = 0; /* another switch, perhaps */

@@ -47,6 +47,7 @@ static int endpoint_open(struct transport **out, const struct transport_config *
                              "sim: node %u is open already: close it first", config->node_id);
     }
     endpoint_learn(e, config);
+    e->base.links = 1; /* some may be down */
     e->net->node[e->self].endpoint = e;
     *out = &e->base;
     return 0;
@@ -214,6 +215,18 @@ static void endpoint_members(struct transport *tp, const uint32_t *nodes, int co
     }
 }
 
+static int endpoint_links_down(const struct transport *tp, uint32_t *nodes)
+{
+    const struct sim_endpoint *e = (const void *)tp;
+    int count = 0;
+
+    for (int i = 0; i < e->known_count; i++) {
+        if (e->net->link[e->self][e->known[i]].told)
+            nodes[count++] = e->net->node[e->known[i]].node_id;
+    }
+    return count;
+}
+
 static const struct transport_stats *endpoint_stats(const struct transport *tp)
 {
     const struct sim_endpoint *e = (const void *)tp;
@@ -243,6 +256,7 @@ const struct transport_ops transport_sim = {
     .tx_burst = endpoint_tx_burst,
     .rx_burst = endpoint_rx_burst,
     .members = endpoint_members,
+    .links_down = endpoint_links_down,
     .arm = transport_nap,
     .disarm = transport_no_disarm,
     .tx_reap = endpoint_tx_reap,

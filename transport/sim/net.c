@@ -350,6 +350,19 @@ void sim_net_cut(struct sim_net *net, uint32_t from, uint32_t to, bool cut)
     net->link[sim_node_index(net, from)][sim_node_index(net, to)].cut = cut;
 }
 
+void sim_net_tell(struct sim_net *net, uint32_t from, uint32_t to, bool down)
+{
+    uint32_t teller = sim_node_index(net, from);
+    struct sim_link *link = &net->link[teller][sim_node_index(net, to)];
+
+    if (link->told == down)
+        return;
+    link->told = down;
+    net->node[teller].told = true;
+    if (net->node[teller].endpoint)
+        net->node[teller].endpoint->base.links++;
+}
+
 static void faults_clear(struct sim_faults *faults)
 {
     *faults = (struct sim_faults){ .delay_ns_least = faults->delay_ns_least,
@@ -364,6 +377,7 @@ void sim_net_heal(struct sim_net *net)
         for (uint32_t to = 0; to < net->node_count; to++) {
             faults_clear(&net->link[from][to].faults);
             net->link[from][to].cut = false;
+            sim_net_tell(net, net->node[from].node_id, net->node[to].node_id, false);
         }
     }
 }

@@ -62,6 +62,7 @@ struct sim_endpoint {
 struct sim_node {
     uint32_t node_id;
     uint32_t inbox_count;
+    bool told;                        /* news of links came: who owns time takes it away */
     struct sim_endpoint *endpoint;    /* NULL: closed */
     struct sim_packet *first, **last; /* inbox */
 };
@@ -71,6 +72,7 @@ struct sim_link {
     uint64_t last_due_ns; /* G1: what is sent later does not arrive earlier */
     bool own_faults;      /* else the net's are its faults */
     bool cut;
+    bool told; /* `from` thinks that it is down */
 };
 
 struct sim_net {

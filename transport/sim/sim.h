@@ -83,7 +83,11 @@ void sim_net_link(struct sim_net *net, uint32_t from, uint32_t to, const struct 
  */
 void sim_net_cut(struct sim_net *net, uint32_t from, uint32_t to, bool cut);
 
-/* Mend all cuts and take all faults away; delays stay as they are. */
+/* The endpoint of `from` learns that its link to `to` is down, or up again: true or not. Links know
+ * nothing else of what happens to them. */
+void sim_net_tell(struct sim_net *net, uint32_t from, uint32_t to, bool down);
+
+/* Mend all cuts, take all faults and false news away; delays stay as they are. */
 void sim_net_heal(struct sim_net *net);
 
 const struct sim_net_stats *sim_net_stats(const struct sim_net *net);

@@ -25,6 +25,34 @@ void udp_tx_init(struct udp *u)
     }
 }
 
+/* The kernel drops without a word what a link without a carrier cannot take; but for an interface
+ * that is down it has no way. What it says of the group is true of all. */
+static void tx_link(struct udp *u, uint8_t peer, bool down)
+{
+    bool group = peer == u->peers.count;
+    int first = group ? 0 : peer, end = group ? u->peers.count : peer + 1;
+
+    for (int i = first; i < end; i++) {
+        if (u->tx.down[i] == down || i == u->peers.self)
+            continue;
+        u->tx.down[i] = down;
+        u->tx.down_count += down ? 1 : -1;
+        u->base.links++;
+    }
+}
+
+int udp_links_down(const struct transport *tp, uint32_t *nodes)
+{
+    const struct udp *u = (const void *)tp;
+    int count = 0;
+
+    for (int i = 0; i < u->peers.count; i++) {
+        if (u->tx.down[i])
+            nodes[count++] = u->peers.item[i].node_id;
+    }
+    return count;
+}
+
 enum tx_verdict { TX_RETRY, TX_SKIP, TX_FULL, TX_SINGLE };
 
 /* Message i was refused. What concerns one destination may not disturb the others, nor what comes
@@ -54,6 +82,10 @@ __attribute__((noinline, cold)) static enum tx_verdict tx_failed(struct udp *u, 
         if (about->count > 1)
             return TX_SINGLE;
         break;
+    case ENETDOWN:
+    case ENETUNREACH:
+        tx_link(u, about->peer, true);
+        break;
     default:
         break;
     }
@@ -68,6 +100,8 @@ static void tx_count(struct udp *u, int first, int count)
     for (int i = first; i < first + count; i++) {
         u->stats.tx_bytes += u->tx.about[i].bytes;
         u->stats.tx_frames += (uint64_t)u->tx.about[i].count;
+        if (__builtin_expect(u->tx.down_count > 0, 0))
+            tx_link(u, u->tx.about[i].peer, false);
     }
 }
 

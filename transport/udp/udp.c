@@ -112,6 +112,7 @@ const struct transport_ops transport_udp = {
     .tx_burst = udp_tx_burst,
     .rx_burst = udp_rx_burst,
     .members = udp_members,
+    .links_down = udp_links_down,
     .arm = transport_sleep, /* V4 */
     .disarm = transport_no_disarm,
     .tx_reap = udp_tx_reap,

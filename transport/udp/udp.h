@@ -82,6 +82,8 @@ struct udp_tx {
     int message_count, iov_count;
     uint32_t holdoff;  /* bursts to go until trains are tried again */
     uint8_t fan_first; /* peer to begin a fan-out with: the one the kernel had no room for */
+    bool down[NODE_COUNT_MAX]; /* by peer: there is no way to it, said the kernel last */
+    int down_count;
 };
 
 struct udp {
@@ -101,6 +103,7 @@ void udp_rx_close(struct udp *u);
 int udp_rx_burst(struct transport *tp, struct zcb **frames, int count);
 
 void udp_tx_init(struct udp *u);
+int udp_links_down(const struct transport *tp, uint32_t *nodes);
 int udp_tx_burst(struct transport *tp, struct zcb **frames, int count);
 
 static inline struct udp *udp_of(struct transport *tp)
