@@ -12,6 +12,7 @@
 
 #include "cluster.h"
 #include "dpdk/burst.h"
+#include "dpdk/dpdk.h"
 
 static struct cluster c;
 
@@ -233,14 +234,57 @@ Test(port, a_driver_that_waits_inside_a_burst_does_not)
     int pipes[2];
     cr_assert_eq(pipe(pipes), 0);
     struct pollfd never = { .fd = pipes[0], .events = POLLIN };
-    dpdk_in_burst = true;
+    dpdk_burst_begin();
     cr_assert_eq(poll(&never, 1, -1), 0); /* else this is where the test ends, by its time limit */
-    dpdk_in_burst = false;
+    dpdk_burst_end();
     uint64_t begin_ns = clock_ns();
     cr_assert_eq(poll(&never, 1, 20), 0);
     cr_assert_geq(clock_ns() - begin_ns, 19 * NS_PER_MS, "others wait as they like");
     close(pipes[0]);
     close(pipes[1]);
+}
+
+/* As af_xdp does it; a socket whose queue is full says what a stopped interface says. */
+static int kick_until_done(int fd)
+{
+    int kicks = 1;
+    for (; send(fd, NULL, 0, MSG_DONTWAIT) < 0 && errno == EAGAIN; kicks++)
+        cr_assert_lt(kicks, 1000, "for ever");
+    return kicks;
+}
+
+Test(port, a_driver_that_asks_again_and_again_is_let_go)
+{
+    int pair[2];
+    char byte;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    while (send(pair[0], NULL, 0, MSG_DONTWAIT) == 0)
+        continue;
+    dpdk_burst_begin();
+    cr_assert_gt(kick_until_done(pair[0]), 1, "a queue that has no room now may have some soon");
+    dpdk_burst_end();
+    cr_assert(dpdk_burst.left);
+    cr_assert_lt(send(pair[0], NULL, 0, MSG_DONTWAIT), 0, "others hear the truth");
+    cr_assert_lt(send(pair[0], "x", 1, MSG_DONTWAIT), 0);
+    cr_assert_eq(recv(pair[1], &byte, 1, 0), 0);
+    dpdk_burst_begin();
+    cr_assert_eq(kick_until_done(pair[0]), 1);
+    dpdk_burst_end();
+    cr_assert_not(dpdk_burst.left);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* Without anything new to send. */
+Test(port, what_the_kernel_did_not_take_is_asked_for_again)
+{
+    cluster_open(&c, DPDK_AF_XDP_IPV4, &(struct options){ .parties = 2 });
+    struct dpdk *d = dpdk_of(c.party[0].tp);
+    d->port[0].unsent = true;
+    c.party[0].tp->ops->tx_reap(c.party[0].tp);
+    cr_assert_not(d->port[0].unsent);
+    cr_assert_not(d->base.busy);
+    cluster_close(&c);
 }
 
 /* As the driver does it: so is the name of the next port's group taken. */

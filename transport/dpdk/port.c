@@ -387,12 +387,12 @@ static void burst_begin(const struct dpdk_port *port)
 {
     if (port->kind == DPDK_MEMIF)
         memif_burst_begin();
-    dpdk_in_burst = true;
+    dpdk_burst_begin();
 }
 
 static void burst_end(const struct dpdk_port *port)
 {
-    dpdk_in_burst = false;
+    dpdk_burst_end();
     if (port->kind == DPDK_MEMIF)
         memif_burst_end();
 }
@@ -414,11 +414,14 @@ static uint16_t tx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t cou
     burst_begin(port);
     uint16_t sent = rte_eth_tx_burst(port->id, 0, mbufs, count);
     burst_end(port);
+    port->unsent = dpdk_burst.left;
     return sent;
 }
 
 void dpdk_port_flush(struct dpdk_port *port)
 {
+    if (__builtin_expect(port->unsent, 0))
+        (void)tx(port, NULL, 0);
     while (port->pending_count > 0) {
         uint16_t sent = tx(port, port->pending + port->pending_first, port->pending_count);
         port->pending_first += sent;

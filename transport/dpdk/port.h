@@ -66,6 +66,7 @@ struct dpdk_port {
     uint64_t interrupt_gap_ns; /* and holds the next one back for so long */
     struct rte_mempool *inbox;
     struct dpdk_interface interface;
+    bool unsent; /* the driver has packets in its ring that the kernel did not take yet */
     uint16_t stuck_looks;
     uint64_t sent, sent_seen; /* packets the driver took, and had at the last look */
     struct mac mac;

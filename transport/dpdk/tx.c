@@ -69,9 +69,9 @@ void dpdk_tx_flush(struct dpdk *d)
 {
     bool busy = false;
     for (int i = 0; i < d->port_count; i++) {
-        if (d->port[i].pending_count > 0)
+        if (d->port[i].pending_count > 0 || d->port[i].unsent)
             dpdk_port_flush(&d->port[i]);
-        busy = busy || d->port[i].pending_count > 0;
+        busy = busy || d->port[i].pending_count > 0 || d->port[i].unsent;
     }
     d->base.busy = busy;
 }
