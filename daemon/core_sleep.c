@@ -17,6 +17,7 @@ enum {
     SLEEP_NAP_NS = NS_PER_MS, /* a transport that does not wake */
     SLEEP_BUSY_NS = 100 * NS_PER_US,
     SLEEP_AWAITS_NS = 10 * NS_PER_MS,
+    SLEEP_WATCHES_NS = 50 * NS_PER_MS,
 };
 
 uint64_t core_clock_ns(void)
@@ -47,6 +48,8 @@ static uint64_t sleep_ns(const struct core *core, uint64_t now_ns)
         until = min_u64(until, now_ns + SLEEP_BUSY_NS);
     if (core->transport->awaits)
         until = min_u64(until, now_ns + SLEEP_AWAITS_NS);
+    if (core->transport->watches)
+        until = min_u64(until, now_ns + SLEEP_WATCHES_NS);
     if (core->rest == TRANSPORT_NAP)
         until = min_u64(until, now_ns + SLEEP_NAP_NS);
     if (until == NS_NEVER)

@@ -150,6 +150,7 @@ struct transport {
     /* Who sleeps comes back soon, and calls tx_reap(): */
     bool busy;      /* taken frames wait here for room */
     bool awaits;    /* a link that is down is looked for: that much less soon */
+    bool watches;   /* a link may go down without waking anybody: still less soon */
     uint32_t links; /* links_down() says another thing whenever this does; 0: all are up */
 };
 

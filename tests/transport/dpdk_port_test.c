@@ -106,10 +106,20 @@ Test(port, a_peer_that_ends_is_behind_a_link_that_is_down)
 
 Test(port, all_are_behind_an_interface_that_is_down)
 {
+    struct transport_caps caps;
+    struct zcb *frame;
     cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    c.party[1].tp->ops->query(c.party[1].tp, &caps);
+    struct pollfd sleeper = { .fd = caps.sleep_fd, .events = POLLIN };
+    while (readable(sleeper.fd)) { /* what is left of the beginning */
+        cr_assert_eq(transport_rx_burst(c.party[1].tp, &frame, 1), 0);
+        pump(&c);
+    }
     uint32_t before = c.party[1].tp->links;
     cr_assert(command("ip link set s1 down")); /* the other end: p1 loses its carrier */
+    cr_assert_eq(poll(&sleeper, 1, 5000), 1, "who sleeps is woken");
     links_wait(true, before);
+    cr_assert_not(readable(sleeper.fd), "for ever");
     before = c.party[1].tp->links;
     cr_assert(command("ip link set s1 up"));
     links_wait(false, before);

@@ -2,7 +2,9 @@
 #include "interface.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ASK_LOOKS = 10 }; /* one in so many looks asks */
+enum {
+    ASK_LOOKS = 10,     /* one in so many looks asks */
+    NEWS_AT_ONCE = 256, /* messages of the kernel in one look */
+};
 
 static bool is_socket_of(int fd, int family)
 {
@@ -41,10 +46,21 @@ static bool has(const struct dpdk_sockets *sockets, int fd)
     return false;
 }
 
+/* -1: the kernel will be asked now and then. */
+static int news_open(void)
+{
+    struct sockaddr_nl links = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&links, sizeof(links)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 void dpdk_interface_open(struct dpdk_interface *interface, const struct dpdk_sockets *before)
 {
     struct dpdk_sockets now;
-    interface->ours = interface->driver = -1;
+    interface->ours = interface->driver = interface->news = -1;
     if (!interface->index)
         return;
     dpdk_sockets_note(&now, interface->family);
@@ -52,6 +68,7 @@ void dpdk_interface_open(struct dpdk_interface *interface, const struct dpdk_soc
         if (!has(before, now.fd[i]))
             interface->driver = now.fd[i];
     interface->ours = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    interface->news = news_open();
 }
 
 void dpdk_interface_close(struct dpdk_interface *interface)
@@ -60,7 +77,9 @@ void dpdk_interface_close(struct dpdk_interface *interface)
         close(interface->driver);
     if (interface->ours >= 0)
         close(interface->ours);
-    interface->ours = interface->driver = -1;
+    if (interface->news >= 0)
+        close(interface->news);
+    interface->ours = interface->driver = interface->news = -1;
 }
 
 void dpdk_interface_hear(struct dpdk_interface *interface, const struct mac *list, int count)
@@ -100,9 +119,22 @@ static void ask(struct dpdk_interface *interface)
     interface->missed += missed_since(interface);
 }
 
+/* What it says is asked for: too much at once is lost. */
+static bool has_news(const struct dpdk_interface *interface)
+{
+    uint8_t some;
+    bool any = false;
+    for (int i = 0; i < NEWS_AT_ONCE && interface->news >= 0; i++) {
+        if (recv(interface->news, &some, sizeof(some), MSG_DONTWAIT) < 0 && errno != ENOBUFS)
+            break;
+        any = true;
+    }
+    return any;
+}
+
 bool dpdk_interface_look(struct dpdk_interface *interface)
 {
-    if (!interface->gone && interface->looks++ % ASK_LOOKS == 0)
+    if (!interface->gone && (has_news(interface) || interface->looks++ % ASK_LOOKS == 0))
         ask(interface);
     return interface->up;
 }

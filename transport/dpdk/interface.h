@@ -6,8 +6,8 @@
  * interface.h - the kernel's interface under a port, and the socket that its driver has there.
  * DPDK's drivers say nothing of either: the kernel is asked.
  *
- * Thread:     open, close, hear: control thread. look: poll core, where it costs three system calls
- *             each time it asks.
+ * Thread:     open, close, hear: control thread. look: poll core, where it costs a system call, and
+ *             three more when it asks.
  */
 
 #include <stdbool.h>
@@ -20,6 +20,7 @@ struct dpdk_interface {
     int family;     /* of the driver's socket; -1: it has none */
     int ours;       /* a packet socket: asks the kernel, and keeps its filter open; -1 */
     int driver;     /* the driver's, readable while packets wait; -1 */
+    int news;       /* readable when some link of this machine has changed; -1 */
     bool up;
     bool gone; /* it was taken away, and does not come back */
     uint16_t looks;
@@ -43,7 +44,7 @@ void dpdk_interface_close(struct dpdk_interface *interface);
 /* Let packets to these group MACs in; that ends with the interface_close(). */
 void dpdk_interface_hear(struct dpdk_interface *interface, const struct mac *list, int count);
 
-/* Is it up? Asks the kernel once in some looks. */
+/* Is it up? Asks the kernel when it has news, and once in some looks. */
 bool dpdk_interface_look(struct dpdk_interface *interface);
 
 #endif

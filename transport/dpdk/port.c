@@ -227,7 +227,8 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
         .interface = { .index = config->interface,
                        .family = socket_family(config->kind),
                        .ours = -1,
-                       .driver = -1 },
+                       .driver = -1,
+                       .news = -1 },
     };
     snprintf(port->name, sizeof(port->name), "%s", config->name);
     if (config->kind == DPDK_MEMIF) {

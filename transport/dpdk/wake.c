@@ -6,20 +6,26 @@
 
 enum { MISSED_MOST = 64 }; /* in a row, before W2 */
 
+static bool add_socket(struct dpdk *d, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN }; /* EAL's own have a pointer in it */
+    return fd >= 0 && epoll_ctl(d->wake.fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 /* One descriptor for all ports; false as soon as one of them can only be polled. */
 static bool add(struct dpdk *d, const struct dpdk_port *port)
 {
-    struct epoll_event event = { .events = EPOLLIN }; /* EAL's own have a pointer in it */
     d->wake.by = port->interrupts ? DPDK_BY_INTERRUPT : DPDK_BY_SOCKET;
     if (port->interrupts)
         return rte_eth_dev_rx_intr_ctl_q(port->id, 0, d->wake.fd, RTE_INTR_EVENT_ADD, NULL) == 0;
-    return port->interface.driver >= 0 &&
-           epoll_ctl(d->wake.fd, EPOLL_CTL_ADD, port->interface.driver, &event) == 0;
+    (void)add_socket(d, port->interface.news);
+    return add_socket(d, port->interface.driver);
 }
 
 void dpdk_wake_open(struct dpdk *d)
 {
     bool all = d->port_count > 0;
+    d->base.watches = all && d->port[0].interface.news < 0;
     if (d->bell.page) {
         d->wake.fd = d->bell.fd;
         d->wake.by = DPDK_BY_BELL;
