@@ -15,7 +15,7 @@
  *             D3  a link with one peer behind it never holds up frames for the others: what it has
  *                 no room for is dropped and counted
  *             D4  no call of the poll core allocates; system calls are the driver's own, and those
- *                 of link.c while a link is down
+ *                 of looks at links
  * Thread:     open, query, close: control thread. All others: poll core.
  */
 
