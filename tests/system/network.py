@@ -111,6 +111,13 @@ class Network:
         for i in nodes or self.names:
             run("ip", "-n", self.switch, "link", "set", f"p{i}", "master", "br0")
 
+    def unplug(self, i):
+        """The service sees that it has no link."""
+        run("ip", "-n", self.names[i], "link", "set", "eth0", "down")
+
+    def plug(self, i):
+        run("ip", "-n", self.names[i], "link", "set", "eth0", "up")
+
     def split(self, *nodes):
         """These nodes on a second bridge: they reach each other and nobody else."""
         if run("ip", "-n", self.switch, "link", "show", "br1", check=False).returncode != 0:
@@ -259,7 +266,7 @@ class Memory(OneNamespace):
     def cut(self, *_):
         pytest.skip("memif is memory: there is nothing to cut")
 
-    heal = split = narrow = cut
+    heal = split = narrow = unplug = plug = cut
 
 
 class Cards(Memory):
@@ -285,6 +292,8 @@ class Cards(Memory):
         for i in nodes or self.names:
             run(CABLE, str(i - 1), "on")
             self.pulled.discard(i)
+
+    unplug, plug = cut, heal
 
     def split(self, *_):
         pytest.skip("one wire for all cards: who is on it reaches everybody")

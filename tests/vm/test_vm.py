@@ -215,7 +215,7 @@ def system_tests(model, *words, chosen):
     said = on_cards(model, *words, nics=3, command=[
         "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_RACE_SECONDS=5", "/usr/bin/python3", "-B", "-m", "pytest", "-q",
         "-p", "no:cacheprovider", "-k", chosen,
-        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py") for name in ("transports", "faults", "c_race"))])
+        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py") for name in ("transports", "faults", "links", "c_race"))])
     return int(re.search(r"(\d+) passed", said)[1])
 
 
@@ -228,7 +228,8 @@ def test_daemons_drive_cards_of_their_own(model, words):
 @pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
 def test_daemons_on_cards_lose_cables_and_each_other(model, words):
     """And the race for the descriptor of a handle."""
-    assert system_tests(model, *words, chosen=f"({LIFE}) or in_turn or killed_and_restarted or one_dispatch") == 5
+    chosen = f"({LIFE}) or in_turn or killed_and_restarted or who_has_no_link or one_dispatch"
+    assert system_tests(model, *words, chosen=chosen) == 6
 
 
 def place_test(chosen, *settings):
