@@ -208,7 +208,7 @@ static bool were_stopped(const struct core *core)
 
 static bool expire(struct core *core)
 {
-    if (ring_deadline_ns(core->ring) > core->now_ns)
+    if (ring_deadline_ns(core->ring) > core->now_ns || !core_may_call_ring(core))
         return false;
     ring_expire(core->ring, core->now_ns, &core->out);
     core_drain(core);
@@ -262,7 +262,7 @@ static bool call_ring(struct core *core)
     if (were_stopped(core))
         drop_stale(core);
     bool worked = receive(core);
-    if (__builtin_expect(links_changed(core), 0))
+    if (__builtin_expect(links_changed(core), 0) && core_may_call_ring(core))
         tell_ring(core);
     return expire(core) || worked;
 }
