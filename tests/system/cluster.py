@@ -79,6 +79,9 @@ class Cluster:
     def environment(self, i):
         return dict(os.environ, SYNCHROTRON_RUNTIME_DIR=self.path(f"run{i}"), LD_LIBRARY_PATH=os.path.join(self.programs, "client"))
 
+    def service_environment(self, i):
+        return self.environment(i)
+
     def program(self, name):
         return [os.path.join(self.programs, name)]
 
@@ -101,7 +104,7 @@ class Cluster:
             self.daemons[i] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "nice", "-n", str(self.nice), *self.net.service_prefix(i),
                  *self.command(i)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(i))
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.service_environment(i))
 
     def pid(self, i):
         return self.daemons[i].pid
