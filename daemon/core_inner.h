@@ -63,7 +63,9 @@ struct core {
     struct groups groups;
     struct deliver deliver;
     struct clients clients;
-    uint64_t now_ns; /* of the turn under way */
+    uint64_t now_ns;      /* of the turn under way */
+    uint64_t exchange_ns; /* of members: it got on then; 0: none is open */
+    uint32_t exchange_parts;
     /* slow.c */
     uint64_t watch_ns, pressure_ns;
     uint32_t client_frames_max;

@@ -305,6 +305,7 @@ void groups_control(struct groups *g, struct groups_node *sender, uint32_t port,
     struct gwire_message message;
     if (gwire_get(&message, data, bytes) != 0) {
         g->malformed++;
+        g->exchange.damaged |= g->exchange.open && sender->present && !sender->complete;
         return;
     }
     switch (message.type) {

@@ -103,12 +103,14 @@ struct groups_node {
 };
 
 struct groups_exchange {
-    bool open;     /* between a regular configuration and its completion */
-    bool changing; /* between the first transitional one and completion */
-    bool ever;     /* one was completed, and told */
-    bool sending;  /* our own SYNC has parts left */
-    uint32_t part; /* next one of ours */
-    uint32_t slot; /* where it goes on */
+    bool open;      /* between a regular configuration and its completion */
+    bool changing;  /* between the first transitional one and completion */
+    bool ever;      /* one was completed, and told */
+    bool damaged;   /* what somebody said is not to be used: it will not be completed */
+    uint32_t parts; /* had so far: grows for ever, and while it gets on */
+    bool sending;   /* our own SYNC has parts left */
+    uint32_t part;  /* next one of ours */
+    uint32_t slot;  /* where it goes on */
     struct ring_id ring_id;
     uint32_t member[NODE_COUNT_MAX];
     int member_count;

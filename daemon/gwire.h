@@ -8,8 +8,8 @@
  *   every one:  u8 type, u8 version, u8 a, u8 b
  *   JOIN        a = name bytes, b = 0; u32 pid, name
  *   LEAVE       a = reason, b = 0
- *   SYNC        a = 1 on the last part, b = 0; u32 part, u32 rep, u64 ring seq, entries to the end:
- *               u32 port, u32 pid, u8 name bytes, name
+ *   SYNC        a = 1 on the last part, b = 0; u32 part, u32 rep, u64 ring seq, u32 digest of all
+ *               else in the part, entries to the end: u32 port, u32 pid, u8 name bytes, name
  *
  * The port of a JOIN or LEAVE is the port of the ring's message. A SYNC is cut into parts that each
  * fit one frame of any size, because what needs several frames waits behind a client's bulk
@@ -27,7 +27,7 @@ enum gwire_type { GWIRE_JOIN = 1, GWIRE_LEAVE = 2, GWIRE_SYNC = 3 };
 enum {
     GWIRE_VERSION = 1,
     GWIRE_PORT_MAX = (1 << 24) - 1,
-    GWIRE_SYNC_HEAD_BYTES = 20,
+    GWIRE_SYNC_HEAD_BYTES = 24,
     GWIRE_ENTRY_BYTES_MAX = 9 + CTL_NAME_BYTES,
     GWIRE_PART_BYTES = 416, /* one frame of RING_FRAME_BYTES_LEAST carries it */
 };
@@ -63,10 +63,10 @@ struct gwire_entry {
 uint32_t gwire_put_join(uint8_t *to, uint32_t pid, const struct core_name *name);
 uint32_t gwire_put_leave(uint8_t *to, enum leave_reason reason);
 
-/* A SYNC part: head, then entries while they fit in GWIRE_PART_BYTES, then mark the last. */
+/* A SYNC part: head, then entries while they fit in GWIRE_PART_BYTES, then its end. */
 uint32_t gwire_put_sync(uint8_t *to, struct ring_id ring_id, uint32_t part);
 uint32_t gwire_put_entry(uint8_t *to, uint32_t port, uint32_t pid, const struct core_name *name);
-void gwire_mark_last(uint8_t *part);
+void gwire_end_part(uint8_t *part, uint32_t bytes, bool last);
 
 /* Errors: -EBADMSG it makes no sense; entries of a SYNC are checked as they are walked */
 int gwire_get(struct gwire_message *message, const uint8_t *from, uint32_t bytes);

@@ -7,6 +7,9 @@
  * with us are taken out and, where they are in the configuration, put in again as they say they
  * are: one NODEDOWN and one NODEUP view a group. Who came along needs no telling, since it ordered
  * what we ordered; what it says is compared and a difference counted.
+ *
+ * Who gets a SYNC damaged cannot go on, and the others have: so it asks for another ring of the
+ * same nodes, on which all say again what they have.
  */
 #include "groups.h"
 
@@ -165,6 +168,7 @@ void groups_regular(struct groups *g, struct ring_id ring_id, const uint32_t *me
     mark_present(g, members, count);
     INVARIANT(g->own->present);
     exchange->open = true;
+    exchange->damaged = false;
     exchange->changing = true;
     exchange->sending = true;
     exchange->part = 0;
@@ -194,11 +198,13 @@ uint32_t groups_sync_part(struct groups *g, uint8_t *to)
         const struct member *member = g->own->port[exchange->slot];
         if (!member)
             continue;
-        if (bytes + GWIRE_ENTRY_BYTES_MAX > GWIRE_PART_BYTES)
+        if (bytes + GWIRE_ENTRY_BYTES_MAX > GWIRE_PART_BYTES) {
+            gwire_end_part(to, bytes, false);
             return bytes;
+        }
         bytes += gwire_put_entry(to + bytes, member->port, member->pid, &member->group->name);
     }
-    gwire_mark_last(to);
+    gwire_end_part(to, bytes, true);
     exchange->sending = false;
     return bytes;
 }
@@ -249,9 +255,11 @@ void groups_sync_arrived(struct groups *g, struct groups_node *sender,
         return; /* of an exchange that will not be completed */
     if (!sender->present || sender->complete || message->part != sender->parts) {
         g->malformed++;
+        exchange->damaged |= sender->present && !sender->complete;
         return;
     }
     sender->parts++;
+    exchange->parts++;
     struct gwire_entry entry;
     int more;
     while ((more = gwire_entry_next(message, &entry)) > 0) {

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { EXCHANGE_DETECTS = 4 }; /* so many times detect_ms it may go without a word */
+
 bool core_may_call_ring(const struct core *core)
 {
     return core->tx_count + RING_OUT_MAX <= CORE_TX_WAITING;
@@ -267,6 +269,25 @@ static bool call_ring(struct core *core)
     return expire(core) || worked;
 }
 
+/* An exchange of members that does not get on is begun again, on another ring of the same nodes:
+ * somebody, or we, had a SYNC that was damaged on its way. */
+static void watch_exchange(struct core *core)
+{
+    const struct groups_exchange *exchange = &core->groups.exchange;
+    if (core->exchange_ns == 0 || exchange->parts != core->exchange_parts) {
+        core->exchange_ns = core->now_ns;
+        core->exchange_parts = exchange->parts;
+    }
+    uint64_t most_ns = EXCHANGE_DETECTS * core->config->detect_ms * NS_PER_MS;
+    if (!exchange->damaged && core->now_ns - core->exchange_ns < most_ns)
+        return;
+    if (!core_may_call_ring(core))
+        return;
+    core->exchange_ns = core->now_ns;
+    ring_again(core->ring, core->now_ns, &core->out);
+    core_drain(core);
+}
+
 bool core_turn(struct core *core, uint64_t now_ns)
 {
     core->now_ns = now_ns;
@@ -280,6 +301,10 @@ bool core_turn(struct core *core, uint64_t now_ns)
         ring_continue(core->ring, now_ns, &core->out);
         core_drain(core);
     }
+    if (__builtin_expect(core->groups.exchange.open, 0))
+        watch_exchange(core);
+    else
+        core->exchange_ns = 0;
     deliver_publish(&core->deliver);
     core_watch(core);
     core->transport->ops->tx_reap(core->transport);

@@ -425,6 +425,14 @@ void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
     call_end(r);
 }
 
+void ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out)
+{
+    call_begin(r, now_ns, out);
+    if (r->state == RING_OPERATIONAL && !r->left && !ring_alone(r))
+        gather_enter(r, RING_REASON_AGAIN);
+    call_end(r);
+}
+
 const struct ring_stats *ring_stats(const struct ring *r)
 {
     return &r->stats;

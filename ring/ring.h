@@ -170,6 +170,7 @@ enum ring_reason {
     RING_REASON_CONSENSUS,
     RING_REASON_COMMIT,
     RING_REASON_RECOVERED,
+    RING_REASON_AGAIN,
 };
 extern const char *const ring_reason_name[];
 
@@ -244,6 +245,10 @@ void ring_rx_free(struct ring *r, uint32_t frames);
 
 /* Say goodbye: others form the next ring without waiting for a timeout. We send nothing after. */
 void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
+
+/* Form another ring of the same nodes: what the groups need of each other did not come through.
+ * Nothing where we are alone, or not operational. */
+void ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
 /* How often the token goes round between a node's silence and a view without it, at most. */
 enum { RING_VIEW_ROTATIONS = 8 };

@@ -23,6 +23,7 @@ const char *const ring_reason_name[] = {
     [RING_REASON_CONSENSUS] = "consensus",
     [RING_REASON_COMMIT] = "committed",
     [RING_REASON_RECOVERED] = "recovered",
+    [RING_REASON_AGAIN] = "members not exchanged",
 };
 
 void ring_trace_add(struct ring *r, enum ring_trace_kind kind, uint64_t a, uint64_t b, uint64_t c)

@@ -570,6 +570,23 @@ Test(core_three, R3_whose_first_join_waits_for_a_change_is_told_of_the_ring_once
     expect(c, "view +1/10.1 = 1/10 begins\nfirst ring 1: 1 2\n");
 }
 
+/* Its SYNC came damaged, or not at all as far as node 1 can see. */
+Test(core_three, an_exchange_of_members_that_does_not_get_on_is_begun_again)
+{
+    struct groups *g = &world.node[1].core->groups;
+    for (int silent = 0; silent < 2; silent++) {
+        crowd_kill(3);
+        CROWD_UNTIL(g->exchange.open);
+        groups_node(g, 2)->parts += !silent;
+        g->exchange.missing += (uint32_t)silent;
+        CROWD_UNTIL(crowd_is_one(BOTH(1, 2)));
+        cr_assert(eq(u64, g->malformed, 1));
+        crowd_start(3);
+        CROWD_UNTIL(crowd_is_one(ALL));
+    }
+    g->malformed = 0;
+}
+
 Test(core_three, V9_a_killed_service_is_nodedown_and_what_joins_after_its_restart_nodeup_or_join)
 {
     struct crowd_client *c[4];

@@ -507,10 +507,40 @@ Test(groups, a_sync_without_end_costs_no_memory_without_end)
         memcpy(name.value, &i, sizeof(i));
         uint32_t bytes = gwire_put_sync(part, (struct ring_id){ .seq = 8, .rep = 1 }, i);
         bytes += gwire_put_entry(part + bytes, port_make(i % PORT_SLOTS, 1), i, &name);
+        gwire_end_part(part, bytes, false);
         order(ONLY(1), 3, 0, part, bytes);
     }
     cr_expect(eq(u32, node[1].groups.group_count, PORT_SLOTS));
     cr_expect(eq(u64, node[1].groups.malformed, PORT_SLOTS));
+}
+
+/* Whatever bit it is that turns on its way. */
+Test(groups, a_damaged_sync_is_not_believed)
+{
+    uint8_t part[GWIRE_PART_BYTES];
+    struct core_name name = name_of("g");
+    configure(ALL, 4);
+    transitional(BOTH(1, 2));
+    regular(ALL, 8);
+    sync_of(ALL, 1);
+    sync_of(ALL, 2);
+    uint32_t bytes = gwire_put_sync(part, (struct ring_id){ .seq = 8, .rep = 1 }, 0);
+    bytes += gwire_put_entry(part + bytes, PORT(30), 30, &name);
+    gwire_end_part(part, bytes, true);
+    for (uint32_t bit = 0; bit < 8 * bytes; bit++) {
+        node[1].groups.exchange.damaged = false;
+        part[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        order(ONLY(1), 3, 0, part, bytes);
+        part[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        cr_assert(node[1].groups.exchange.damaged, "bit %u", bit);
+        cr_assert(node[1].groups.exchange.open, "bit %u", bit);
+    }
+    transitional(ALL); /* another ring: all say it again */
+    regular(ALL, 12);
+    cr_assert_not(node[1].groups.exchange.damaged);
+    for (uint32_t from = 1; from <= NODES; from++)
+        sync_of(ALL, from);
+    cr_assert_not(node[1].groups.exchange.open);
 }
 
 Test(groups, a_sync_that_brings_nobody_makes_no_view)
@@ -529,7 +559,7 @@ Test(groups, a_sync_that_brings_nobody_makes_no_view)
     bytes += gwire_put_entry(part + bytes, PORT(30), 30, &name);
     struct core_name other = name_of("h");
     bytes += gwire_put_entry(part + bytes, PORT(30), 31, &other);
-    gwire_mark_last(part);
+    gwire_end_part(part, bytes, true);
     order(BOTH(1, 2), 3, 0, part, bytes);
     expect(1, "ring 1.8: 1 2 3\n");
     cr_assert(eq(u64, node[1].groups.malformed, 1));

@@ -160,10 +160,10 @@ static void write_again(const uint8_t *data, uint32_t bytes)
         break;
     case GWIRE_SYNC:
         count = gwire_put_sync(again, message.ring_id, message.part);
-        if (message.last)
-            gwire_mark_last(again);
         while ((more = gwire_entry_next(&message, &entry)) > 0)
             count += gwire_put_entry(again + count, entry.port, entry.pid, &entry.name);
+        memcpy(again + count, data + count, bytes - count); /* what makes no sense */
+        gwire_end_part(again, bytes, message.last);
         break;
     }
     INVARIANT(count == bytes || (more < 0 && count < bytes));
@@ -246,12 +246,15 @@ static void lie_sync(void)
         bytes +=
             gwire_put_entry(part + bytes, port_make(entry >> 4, 1), PID + entry % SLOTS, &name);
     }
-    if (what & 16)
-        gwire_mark_last(part);
     if (what & 64)
         part[input_below(&world.in, bytes)] = input_byte(&world.in);
-    order(LIAR, 0, part,
-          what & 128 ? bytes - input_below(&world.in, GWIRE_SYNC_HEAD_BYTES) : bytes);
+    if (what & 128)
+        bytes -= input_below(&world.in, GWIRE_SYNC_HEAD_BYTES);
+    if (bytes >= GWIRE_SYNC_HEAD_BYTES)
+        gwire_end_part(part, bytes, what & 16);
+    if (what & 8)
+        part[input_below(&world.in, bytes)] ^= 1; /* on its way */
+    order(LIAR, 0, part, bytes);
 }
 
 static void lie_bytes(void)

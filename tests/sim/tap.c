@@ -21,6 +21,7 @@ void __real_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct
 void __real_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
                        struct ring_out *out);
 void __real_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
+void __real_ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void __wrap_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
                       struct ring_out *out);
 void __wrap_ring_expire(struct ring *r, uint64_t now_ns, struct ring_out *out);
@@ -29,6 +30,7 @@ void __wrap_ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct
 void __wrap_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
                        struct ring_out *out);
 void __wrap_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
+void __wrap_ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
 void __wrap_ring_recv(struct ring *r, uint64_t now_ns, struct zcb **frames, int count,
                       struct ring_out *out)
@@ -65,6 +67,12 @@ void __wrap_ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, in
 void __wrap_ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out)
 {
     __real_ring_leave(r, now_ns, out);
+    listen(r, out);
+}
+
+void __wrap_ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out)
+{
+    __real_ring_again(r, now_ns, out);
     listen(r, out);
 }
 

@@ -311,24 +311,6 @@ bool world_is_one(const struct world *w, uint32_t nodes)
     return true;
 }
 
-bool world_rings_are_one(const struct world *w, uint32_t nodes)
-{
-    struct ring_id id = { 0 };
-    for (uint32_t n = 1; n <= (uint32_t)w->count; n++) {
-        struct ring_status status;
-        if (!(nodes >> n & 1))
-            continue;
-        if (!w->node[n].core)
-            return false;
-        ring_status(w->node[n].core->ring, &status);
-        id = id.seq == 0 ? status.ring_id : id;
-        if (status.state != RING_OPERATIONAL || status.member_count != __builtin_popcount(nodes) ||
-            !ring_id_equal(status.ring_id, id))
-            return false;
-    }
-    return true;
-}
-
 static void check_deliver(const struct core *core)
 {
     struct outlet *outlets[WORLD_CLIENTS];

@@ -125,8 +125,6 @@ const uint8_t *world_bytes(const struct world_node *n, uint32_t arena, uint64_t 
 
 /* All nodes of a mask of ids in one ring of exactly these, the exchange of members complete. */
 bool world_is_one(const struct world *w, uint32_t nodes);
-/* The same as far as rings know: whatever their frames bring. */
-bool world_rings_are_one(const struct world *w, uint32_t nodes);
 /* Every sweep there is, over every node that runs: aborts. Frames that no pool has ever given are
  * looked at in the end, by world_kill(). */
 void world_check(const struct world *w);
