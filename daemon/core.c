@@ -19,6 +19,7 @@ enum {
     IPV6_BYTES = 48,
     FRAME_ALIGN = 8,
     WAITING_LEAST = 64 * 1024,
+    AWAY_LEAST_NS = 5 * 1000 * 1000,
 };
 
 static int fail(char *why, size_t why_bytes, const char *what, int error)
@@ -322,9 +323,12 @@ static void *run(void *context)
 {
     struct core *core = context;
     uint64_t yield_ns = core->config->poll_yield_us * NS_PER_US;
-    core->work_ns = core_clock_ns();
+    core->work_ns = core->expected_ns = core_clock_ns();
     while (!core->stopped) {
         uint64_t now_ns = core_clock_ns();
+        if (now_ns > core->expected_ns + AWAY_LEAST_NS)
+            core_away(core, now_ns, now_ns - core->expected_ns);
+        core->expected_ns = now_ns;
         bool worked = core_turn(core, now_ns);
         ring_bell(core);
         if (worked) {

@@ -135,6 +135,7 @@ struct core_event {
 /* Counters of the core: written by it, read by anyone. */
 struct core_stats {
     uint64_t turns, turns_idle, sleeps, wakes_sent;
+    uint64_t away, away_ns_most; /* the machine or others kept us from running for milliseconds */
     uint64_t clients, clients_evicted_slow, clients_evicted_rules;
     uint64_t messages_in, bytes_in;   /* accepted from local clients */
     uint64_t messages_out, bytes_out; /* events put into local clients' queues */

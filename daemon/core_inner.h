@@ -55,7 +55,8 @@ struct core {
     void *ring_memory;
     struct ring_out out;
     bool more;         /* the ring asked to be called again */
-    uint64_t stale_ns; /* overdue by more, we were stopped and are out of the ring */
+    uint64_t away_ns;  /* before this turn, against our will */
+    uint64_t stale_ns; /* after more of it we are out of the ring */
     struct zcb *tx_waiting[CORE_TX_WAITING];
     uint32_t tx_first, tx_count;
     struct zcb *late[CORE_LATE_MAX];
@@ -79,12 +80,15 @@ struct core {
     bool events_new;
     int command_fd, event_fd, epoll_fd;
     /* the thread */
+    uint64_t expected_ns; /* it meant to look again by then */
     bool spin, started;
     enum transport_rest rest; /* what the transport said last; TRANSPORT_LOOK: it is armed */
     pthread_t thread;
     uint64_t work_ns, private_bytes;
 };
 
+/* Before a turn: we did not run for so long, though we meant to. */
+void core_away(struct core *core, uint64_t now_ns, uint64_t ns);
 /* One turn; true when anything was done. */
 bool core_turn(struct core *core, uint64_t now_ns);
 

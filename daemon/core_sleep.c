@@ -87,10 +87,11 @@ void core_sleep(struct core *core)
     atomic_store_explicit(&core->words->asleep, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever pushes, then looks at asleep */
     if (!clients_have_work(&core->clients) && spsc_waiting(&core->commands.consumer) == 0) {
-        uint64_t ns = sleep_ns(core, core_clock_ns());
+        uint64_t now_ns = core_clock_ns(), ns = sleep_ns(core, now_ns);
         struct timespec timeout = { .tv_sec = (time_t)(ns / NS_PER_S),
                                     .tv_nsec = (long)(ns % NS_PER_S) };
         core->stats.sleeps++;
+        core->expected_ns = now_ns + ns;
         int count = epoll_pwait2(core->epoll_fd, events, SLEEP_EVENTS, &timeout, NULL);
         if (count > 0)
             drain_doorbells(core, events, count);

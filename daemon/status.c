@@ -155,6 +155,8 @@ static json_t *core_counters(const struct core_stats *s)
     json_t *core = json_object(), *offences = json_object();
     set_number(core, "turns", s->turns);
     set_number(core, "turns_idle", s->turns_idle);
+    set_number(core, "away", s->away);
+    set_number(core, "away_us_most", s->away_ns_most / NS_PER_US);
     set_number(core, "sleeps", s->sleeps);
     set_number(core, "wakes_sent", s->wakes_sent);
     set_number(core, "clients", s->clients);

@@ -22,8 +22,17 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
                  reason_name(t->c));
         return t->b == RING_GATHER && t->a == RING_OPERATIONAL ? LOG_INFO : LOG_DEBUG;
     case RING_TRACE_TOKEN_LOST:
-        snprintf(text, bytes, "ring: token lost after %" PRIu64 " ms", t->a / NS_PER_MS);
+        snprintf(text, bytes,
+                 "ring: token lost after %" PRIu64 " ms, sent again %" PRIu64
+                 " times; we did not run for %" PRIu64 " ms of it",
+                 t->a / NS_PER_MS, t->b, t->c / NS_PER_MS);
         return LOG_INFO;
+    case RING_TRACE_AWAY:
+        snprintf(text, bytes,
+                 "the poll core did not run for %" PRIu64
+                 " ms: the machine stood still, or others had its processor",
+                 t->a / NS_PER_MS);
+        return LOG_WARNING;
     case RING_TRACE_JOIN:
         snprintf(text, bytes, "ring: join from node %" PRIu64, t->a);
         return LOG_DEBUG;

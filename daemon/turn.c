@@ -202,10 +202,12 @@ static __attribute__((noinline, cold)) void drop_stale(struct core *core)
     }
 }
 
-static bool were_stopped(const struct core *core)
+void core_away(struct core *core, uint64_t now_ns, uint64_t ns)
 {
-    uint64_t due_ns = ring_deadline_ns(core->ring);
-    return due_ns < core->now_ns && core->now_ns - due_ns > core->stale_ns;
+    core->away_ns = max_u64(core->away_ns, ns);
+    core->stats.away++;
+    core->stats.away_ns_most = max_u64(core->stats.away_ns_most, ns);
+    ring_away(core->ring, now_ns, ns);
 }
 
 static bool expire(struct core *core)
@@ -261,8 +263,9 @@ static bool call_ring(struct core *core)
 {
     if (!core_may_call_ring(core))
         return false;
-    if (were_stopped(core))
+    if (core->away_ns > core->stale_ns)
         drop_stale(core);
+    core->away_ns = 0;
     bool worked = receive(core);
     if (__builtin_expect(links_changed(core), 0) && core_may_call_ring(core))
         tell_ring(core);

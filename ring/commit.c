@@ -16,8 +16,7 @@ static void commit_enter(struct ring *r, struct ring_id id, struct node_set memb
     r->commit_hop = hop;
     ring_state_set(r, RING_COMMIT, RING_REASON_CONSENSUS);
     timers_clear(r);
-    r->sign_ns = r->now_ns;
-    r->loss_grace = false;
+    token_heard(r);
     timer_set(r, TIMER_LOSS, r->now_ns + timer_loss_ns(r));
 }
 

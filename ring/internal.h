@@ -154,7 +154,10 @@ struct ring {
     uint64_t want_ns;      /* the same for WANT */
     uint64_t sign_ns;      /* last sign of the token */
     uint64_t progress_mark, progress_ns;
-    bool parked_here, loss_grace;
+    bool parked_here;
+    uint64_t away_ns;   /* since that sign, how long we did not run */
+    uint32_t returns;   /* how often we came back */
+    uint32_t resends;   /* and sent it again */
     uint32_t parked_by; /* it rests there, as far as we know; NODE_NONE */
 
     /* flow */
@@ -300,6 +303,7 @@ void token_receive(struct ring *r, const struct wire_token *wire);
 void token_visit(struct ring *r, bool may_park);
 void token_sign(struct ring *r);           /* it came: all members are alive */
 void token_signs_spread(struct ring *r);   /* and alive_ns says so of each */
+void token_heard(struct ring *r);          /* its silence counts from now */
 void token_rests(struct ring *r);          /* a sign that the ring lives */
 uint32_t ring_ready(const struct ring *r); /* frames that wait for the token */
 void token_seen_beyond(struct ring *r, uint64_t seq);

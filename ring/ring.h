@@ -144,15 +144,17 @@ struct ring_status {
 };
 
 enum ring_trace_kind {
-    RING_TRACE_STATE,         /* a: old, b: new, c: reason (enum ring_reason) */
-    RING_TRACE_TOKEN_LOST,    /* a: ns since the last sign of it */
-    RING_TRACE_JOIN,          /* a: from node */
-    RING_TRACE_CONSENSUS,     /* a: member count */
+    RING_TRACE_STATE,      /* a: old, b: new, c: reason (enum ring_reason) */
+    RING_TRACE_TOKEN_LOST, /* a: ns since the last sign of it, b: times we sent it again, c: ns away
+                            */
+    RING_TRACE_JOIN,       /* a: from node */
+    RING_TRACE_CONSENSUS,  /* a: member count */
     RING_TRACE_CONFIGURATION, /* a: ring seq, b: rep, c: member count */
     RING_TRACE_NODE_FAILED,   /* a: node id, b: by whom */
     RING_TRACE_REFUSED,       /* a: node id, b: their value, c: ours: version or frame size */
     RING_TRACE_BULK_RESTART,  /* a: port */
     RING_TRACE_PERSIST,       /* a: seq waited for */
+    RING_TRACE_AWAY,          /* a: ns */
     RING_TRACE_IMPOSTOR,      /* a: node whose address it has, b: node it says it is */
     RING_TRACE_OTHER_CLUSTER, /* a: node whose address it has */
 };
@@ -239,6 +241,10 @@ void ring_persisted(struct ring *r, uint64_t now_ns, uint64_t seq, struct ring_o
  */
 void ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count,
                 struct ring_out *out);
+
+/* The caller did not run for ns until now, against its will. To be told before what came meanwhile.
+ */
+void ring_away(struct ring *r, uint64_t now_ns, uint64_t ns);
 
 /* Free receive frames here: travels with the token and bounds every sender. */
 void ring_rx_free(struct ring *r, uint32_t frames);

@@ -20,7 +20,8 @@
 
 enum {
     RESEND_LEAST_MS = 2,
-    LATE_EIGHTH = 2, /* woken half an eighth late: we were stalled ourselves */
+    AWAY_EIGHTH = 4, /* away for less than a quarter of an eighth: as ever on a busy machine */
+    RETURNS_MAX = 4, /* since the last sign of the token */
 };
 
 uint64_t timer_unit(const struct ring *r)
@@ -104,23 +105,26 @@ uint64_t ring_view_ns_worst(const struct ring_config *config, uint64_t rotation_
 }
 
 /*
- * Departure: a node that was itself not running when the time came does not take it for the ring's
- * silence; what arrived meanwhile may lie unread.
+ * Departure: the time in which we did not run ourselves is not the ring's silence: what was said
+ * lies unread, and where all nodes of a machine were stopped at once, nothing is lost. So who comes
+ * back looks about before it misses the token. Not for ever: who hardly ever runs must learn of a
+ * death, too.
  */
-static bool loss_forgiven(struct ring *r, uint64_t due_ns)
+void ring_away(struct ring *r, uint64_t now_ns, uint64_t ns)
 {
-    if (r->loss_grace || r->now_ns - due_ns < timer_unit(r) / LATE_EIGHTH)
-        return false;
-    r->loss_grace = true;
-    timer_set(r, TIMER_LOSS, r->now_ns + timer_unit(r));
-    return true;
+    if (ns < timer_unit(r) / AWAY_EIGHTH)
+        return;
+    r->away_ns += ns;
+    r->progress_ns = min_u64(r->progress_ns + ns, now_ns);
+    if (ns > 2 * timer_unit(r)) /* others may have noticed */
+        ring_trace_add(r, RING_TRACE_AWAY, ns, 0, 0);
+    if (timer_armed(r, TIMER_LOSS) && r->returns++ < RETURNS_MAX)
+        timer_set(r, TIMER_LOSS, max_u64(r->timer_ns[TIMER_LOSS], now_ns + 2 * timer_unit(r)));
 }
 
-static void loss_expire(struct ring *r, uint64_t due_ns)
+static void loss_expire(struct ring *r)
 {
-    if (loss_forgiven(r, due_ns))
-        return;
-    ring_trace_add(r, RING_TRACE_TOKEN_LOST, r->now_ns - r->sign_ns, 0, 0);
+    ring_trace_add(r, RING_TRACE_TOKEN_LOST, r->now_ns - r->sign_ns, r->resends, r->away_ns);
     switch (r->state) {
     case RING_OPERATIONAL:
         gather_enter(r, RING_REASON_TOKEN_LOST);
@@ -137,11 +141,11 @@ static void loss_expire(struct ring *r, uint64_t due_ns)
     gather_try(r);
 }
 
-static void timer_expired(struct ring *r, enum timer timer, uint64_t due_ns)
+static void timer_expired(struct ring *r, enum timer timer)
 {
     switch (timer) {
     case TIMER_LOSS:
-        loss_expire(r, due_ns);
+        loss_expire(r);
         break;
     case TIMER_RESEND:
         if (r->state == RING_COMMIT)
@@ -178,10 +182,9 @@ static void timer_expired(struct ring *r, enum timer timer, uint64_t due_ns)
 void timers_expire(struct ring *r)
 {
     for (int i = 0; i < TIMERS; i++) {
-        uint64_t due_ns = r->timer_ns[i];
-        if (due_ns > r->now_ns)
+        if (r->timer_ns[i] > r->now_ns)
             continue;
         timer_off(r, (enum timer)i);
-        timer_expired(r, (enum timer)i, due_ns);
+        timer_expired(r, (enum timer)i);
     }
 }

@@ -17,13 +17,21 @@
 
 enum { URGENT_EXTRA = 4 }; /* urgent frames a visit may add where flow control says none */
 
+/* Silence counts from now. */
+void token_heard(struct ring *r)
+{
+    r->sign_ns = r->now_ns;
+    r->away_ns = 0;
+    r->returns = 0;
+    r->resends = 0;
+}
+
 /* The ring lives: somebody did what only happens where the token is. */
 void token_rests(struct ring *r)
 {
     if (r->state != RING_OPERATIONAL && r->state != RING_RECOVERY)
         return;
-    r->sign_ns = r->now_ns;
-    r->loss_grace = false;
+    token_heard(r);
     if (!r->parked_here && !ring_alone(r))
         timer_set(r, TIMER_LOSS, r->now_ns + timer_loss_ns(r));
 }
@@ -162,6 +170,7 @@ void token_resend(struct ring *r)
     if (!ours || r->parked_here || ring_alone(r))
         return;
     r->stats.tokens_retransmitted++;
+    r->resends++;
     r->passed_ns = 0;
     send_token(r);
     r->resend_ns = timer_longer(r, r->resend_ns);

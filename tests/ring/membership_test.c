@@ -231,6 +231,39 @@ Test(failure, a_token_that_stays_lost_is_noticed)
     net_finish(net);
 }
 
+Test(failure, a_machine_that_stands_still_with_all_its_nodes_loses_nobody)
+{
+    struct net *net = net_new_formed(14, 3);
+    for (int permille = 100; permille <= 3000; permille += 25) {
+        uint64_t still_ns = net->detect_ns * (uint64_t)permille / 1000;
+        net_submit(net, permille / 25 % 3, 1, 64, GUARANTEE_SAFE);
+        net_run(net, net_random(net, 200) * NS_PER_US);
+        for (int i = 0; i < 3; i++) /* they do not all run again in the same moment */
+            net_stall(net, i, still_ns + net_random(net, 8) * NS_PER_MS);
+        net_run(net, still_ns + MS(200));
+    }
+    for (int i = 0; i < 3; i++) {
+        cr_assert(eq(u64, ring_stats(net->node[i].ring)->gathers, 1));
+        cr_assert(eq(u64, configurations(net, i), 1));
+    }
+    net_finish(net);
+}
+
+Test(failure, who_hardly_ever_runs_learns_of_a_death_too)
+{
+    struct net *net = net_new_formed(15, 3);
+    struct ring_config config = { .detect_ns = net->detect_ns };
+    uint64_t end_ns = net->now_ns + ring_view_ns_worst(&config, 0) + net->detect_ns;
+    net_crash(net, 2);
+    while (net->now_ns < end_ns) {
+        net_stall(net, 0, net->detect_ns / 10);
+        net_stall(net, 1, net->detect_ns / 10);
+        net_run(net, net->detect_ns / 10 + MS(2));
+    }
+    cr_assert(net_formed(net, 3));
+    net_finish(net);
+}
+
 /* Two of twelve pollers run at a time, for some milliseconds each. */
 static void share_two_processors(struct net *net, uint64_t ns)
 {

@@ -557,7 +557,10 @@ void net_links(struct net *net, int index, uint32_t down)
 
 void net_stall(struct net *net, int index, uint64_t ns)
 {
-    net->node[index].stall_until_ns = net->now_ns + ns;
+    struct net_node *node = &net->node[index];
+    if (node->stalled_ns == 0)
+        node->stalled_ns = net->now_ns;
+    node->stall_until_ns = net->now_ns + ns;
 }
 
 void net_heal(struct net *net)
@@ -603,11 +606,19 @@ static void poll_at(struct net *net, struct net_node *node, uint64_t at_ns)
                                        .life = node->life->number });
 }
 
+static void runs_again(struct net *net, struct net_node *node)
+{
+    if (node->stalled_ns > 0)
+        ring_away(node->ring, net->now_ns, net->now_ns - node->stalled_ns);
+    node->stalled_ns = 0;
+}
+
 static void poll(struct net *net, struct net_node *node)
 {
     static _Thread_local struct ring_out out;
     struct zcb *frames[RING_BURST];
     int count = 0;
+    runs_again(net, node);
     leases_end(net, node);
     while (count < RING_BURST && node->inbox_head != node->inbox_tail) {
         struct net_inbox *in = &node->inbox[node->inbox_head++ % 4096];
@@ -653,6 +664,7 @@ static void timer(struct net *net, struct net_node *node, const struct net_event
         return;
     }
     node->deadline_ns = NS_NEVER;
+    runs_again(net, node);
     ring_rx_free(node->ring, node->blocked ? 0 : node->rx_pool.free_count);
     ring_expire(node->ring, net->now_ns, &out);
     drain(net, node, &out);

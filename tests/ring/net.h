@@ -71,9 +71,9 @@ struct net_node {
     struct zcb_pool tx_pool, rx_pool;
     struct net_life *life;
     struct net_payload *payloads;
-    uint64_t disk_seq; /* the state directory */
-    uint64_t deadline_ns, stall_until_ns;
-    bool polled; /* a poll is scheduled */
+    uint64_t disk_seq;                                /* the state directory */
+    uint64_t deadline_ns, stall_until_ns, stalled_ns; /* 0: it was not */
+    bool polled;                                      /* a poll is scheduled */
     struct net_inbox inbox[4096];
     uint32_t inbox_head, inbox_tail;
     uint32_t sync_have, sync_want;

@@ -239,6 +239,9 @@ static void turn(struct world_node *n)
     if (w->ops->before)
         w->ops->before(w->context, n);
     w->net->node[n->id - 1].told = false;
+    if (due->pause_ns > 0)
+        core_away(n->core, world_local_ns(w, n), w->now_ns - due->pause_ns);
+    due->pause_ns = 0;
     bool worked = core_turn(n->core, world_local_ns(w, n));
     w->turns++;
     due->ready_ns = w->now_ns + w->turn_ns;
@@ -261,7 +264,10 @@ void world_wake(struct world_node *n)
 
 void world_pause(struct world *w, uint32_t id, uint64_t until_ns)
 {
-    w->due[id].paused_ns = until_ns;
+    struct world_due *due = &w->due[id];
+    if (until_ns > w->now_ns && due->paused_ns <= w->now_ns)
+        due->pause_ns = w->now_ns;
+    due->paused_ns = until_ns;
 }
 
 static uint64_t due_ns(const struct world *w, int id)

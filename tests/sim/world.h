@@ -72,6 +72,7 @@ struct world_ops {
 struct world_due {
     uint64_t ready_ns, wake_ns; /* no turn before; a turn then */
     uint64_t paused_ns;         /* nothing runs here until then */
+    uint64_t pause_ns;          /* and has not since; 0: it has */
     bool runs;
 };
 
