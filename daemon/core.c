@@ -43,7 +43,11 @@ static int create_heads(struct core *core)
 {
     struct zcb_arena *heads = &core->tx_arena;
     *heads = (struct zcb_arena){
-        .bytes = CORE_TX_BYTES, .page_bytes = CHAN_PAGE_BYTES, .id = CORE_TX_ARENA, .fd = -1
+        .bytes = CORE_TX_BYTES,
+        .page_bytes = CHAN_PAGE_BYTES,
+        .id = CORE_TX_ARENA,
+        .access = ZCB_WRITE,
+        .fd = -1,
     };
     heads->base = pages_take(heads->bytes);
     if (!heads->base)
@@ -57,16 +61,22 @@ static int create_heads(struct core *core)
     return error;
 }
 
+/* As many slots as the arena has room for, each followed by headroom. */
+static int create_rx_pool(struct core *core, const struct core_config *config)
+{
+    struct transport_config words = { .frame_bytes_max = frame_bytes(core->config),
+                                      .backend = config->backend };
+    struct zcb_pool_shape rx = { .slices_max = 1 };
+    config->transport->rx_shape(&words, &rx);
+    uint32_t stride = rx.headroom_bytes + rx.slot_bytes;
+    rx.count = (uint32_t)((config->rx_arena->bytes - rx.headroom_bytes) / stride);
+    return zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);
+}
+
 static int create_pools(struct core *core, const struct core_config *config)
 {
-    struct zcb_pool_shape rx = {
-        .headroom_bytes = config->transport->rx_headroom_bytes,
-        .slot_bytes = (uint32_t)align_up(frame_bytes(core->config), CACHE_LINE_BYTES),
-        .slices_max = 1,
-    };
-    rx.count = (uint32_t)(config->rx_arena->bytes / (rx.headroom_bytes + rx.slot_bytes));
-    uint32_t count = rx.count;
-    int error = zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);
+    int error = create_rx_pool(core, config);
+    uint32_t count = core->rx_pool.count;
     if (error)
         return error;
     error = create_heads(core);

@@ -249,6 +249,7 @@ static int run_core(struct daemon *d, char *why, size_t why_bytes)
     log_poll(d);
     notice_socket(core_transport_caps(d->core), say_logged, NULL);
     notice_memory(&d->resources, say_logged, NULL);
+    notice_copies(core_transport_caps(d->core), say_logged, NULL);
     report_ready(d);
     qb_loop_run(d->control.loop);
     if (d->control.failed && !d->control.stopped) {

@@ -124,6 +124,13 @@ void notice_socket(const struct transport_caps *caps, notice_fn say, void *conte
          caps->socket_bytes_wanted);
 }
 
+void notice_copies(const struct transport_caps *caps, notice_fn say, void *context)
+{
+    struct sayer s = { say, context };
+    if (caps->copies)
+        tell(&s, "memory: %s", caps->copies);
+}
+
 void notice_memory(const struct resources *r, notice_fn say, void *context)
 {
     struct sayer s = { say, context };

@@ -29,4 +29,7 @@ void notice_socket(const struct transport_caps *caps, notice_fn say, void *conte
 /* What pages the memory came in. */
 void notice_memory(const struct resources *resources, notice_fn say, void *context);
 
+/* Nothing when a card reaches the memory, or the processor copies anyway. */
+void notice_copies(const struct transport_caps *caps, notice_fn say, void *context);
+
 #endif

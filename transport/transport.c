@@ -57,6 +57,12 @@ void transport_no_disarm(struct transport *tp)
     (void)tp;
 }
 
+void transport_rx_shape(const struct transport_config *config, struct zcb_pool_shape *shape)
+{
+    shape->headroom_bytes = 0;
+    shape->slot_bytes = (uint32_t)align_up(config->frame_bytes_max, CACHE_LINE_BYTES);
+}
+
 int transport_no_memory_add(struct transport *tp, struct zcb_arena *arena, char *why,
                             size_t why_bytes)
 {

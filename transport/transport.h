@@ -60,6 +60,7 @@ struct transport_caps {
     bool overtakes;
     int sleep_fd;         /* who sleeps waits for it to be readable, as arm() says; -1: poll only */
     const char *woken_by; /* a literal, for people: "socket", "interrupt", "clock" */
+    const char *copies;   /* NULL, or a line: why payload is copied, and what would help */
     uint64_t socket_bytes;        /* receive buffer the kernel granted; 0: the backend has none */
     uint64_t socket_bytes_wanted; /* and what was asked for, by the configuration or the backend */
 };
@@ -98,7 +99,8 @@ struct transport;
 
 struct transport_ops {
     const char *name;
-    uint32_t rx_headroom_bytes; /* it wants in front of each slot of rx_pool */
+    /* How it wants the slots of rx_pool: headroom_bytes and slot_bytes. Before open. */
+    void (*rx_shape)(const struct transport_config *config, struct zcb_pool_shape *shape);
     /* Could it be opened, as far as one can see without trying? Control thread; errors as open's.
      */
     int (*check)(const struct transport_config *config, char *why, size_t why_bytes);
@@ -163,6 +165,7 @@ int transport_no_counters(const struct transport *tp, struct transport_counter *
 enum transport_rest transport_sleep(struct transport *tp);
 enum transport_rest transport_nap(struct transport *tp);
 void transport_no_disarm(struct transport *tp);
+void transport_rx_shape(const struct transport_config *config, struct zcb_pool_shape *shape);
 int transport_no_memory_add(struct transport *tp, struct zcb_arena *arena, char *why,
                             size_t why_bytes);
 void transport_no_memory_drop(struct transport *tp, struct zcb_arena *arena);

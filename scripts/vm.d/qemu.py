@@ -84,7 +84,7 @@ def cards(chosen):
     model = chosen.nic_model + ",romfile="
     if chosen.iommu and chosen.nic_model.startswith("virtio"):
         model += ",iommu_platform=on,disable-legacy=on"
-    words = ["-device", "intel-iommu,intremap=on,caching-mode=on"] if chosen.iommu else []
+    words = ["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"] if chosen.iommu else []
     for i in range(chosen.nics):
         words += ["-netdev", f"hubport,id=nic{i},hubid=0",
                   "-device", f"{model},netdev=nic{i},mac=02:00:00:78:00:{i + 1:02x}"]

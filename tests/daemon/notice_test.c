@@ -36,6 +36,15 @@ Test(notice, socket_buffers_that_were_cut_are_told_with_the_command_that_helps)
     cr_assert(strstr(heard.text, "then restart") != NULL, "cut off: %s", heard.text);
 }
 
+Test(notice, why_payload_is_copied_is_told)
+{
+    struct heard heard = { 0 };
+    notice_copies(&(struct transport_caps){ 0 }, hear, &heard);
+    cr_assert(zero(int, heard.lines));
+    notice_copies(&(struct transport_caps){ .copies = "the card cannot" }, hear, &heard);
+    cr_assert(eq(str, heard.text, "memory: the card cannot"));
+}
+
 Test(notice, socket_buffers_as_asked_for_need_no_word)
 {
     cr_assert(zero(int, heard_of(8 << 20, 8 << 20).lines));

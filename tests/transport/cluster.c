@@ -369,23 +369,23 @@ static void group_choose(struct cluster *c)
     c->config.multicast_ttl = 1;
 }
 
-static void pools_make(struct party *p, const struct options *o, uint32_t frame_bytes_max,
-                       uint32_t headroom_bytes)
+static void pools_make(struct cluster *c, int i, const struct options *o)
 {
-    uint32_t slot_bytes = (uint32_t)align_up(frame_bytes_max, CACHE_LINE_BYTES);
+    struct party *p = &c->party[i];
+    struct transport_config words = { .frame_bytes_max = c->config.frame_bytes_max,
+                                      .backend = &c->dpdk[i] };
     uint32_t rx_count = o->rx_count ? o->rx_count : RX_COUNT;
-    size_t rx_bytes = (size_t)(slot_bytes + headroom_bytes) * rx_count;
+    bool card = c->backend->port && strcmp(c->backend->port, "pci") == 0;
+    struct zcb_pool_shape rx = { .count = rx_count + (card ? CARD_POSTS : 0), .slices_max = 1 };
+    c->backend->ops->rx_shape(&words, &rx);
+    size_t rx_bytes = (size_t)(rx.slot_bytes + rx.headroom_bytes) * rx.count;
+    p->rx_count = rx_count;
     size_t tx_bytes = (size_t)ZCB_HEAD_BYTES_MAX * TX_COUNT;
 
     cr_assert_eq(zcb_arena_create(&p->arena, "transport-test", rx_bytes + tx_bytes + PAYLOAD_BYTES,
                                   p->node_id, ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR),
                  0);
-    cr_assert_eq(zcb_pool_create(&p->rx, &p->arena,
-                                 &(struct zcb_pool_shape){ .headroom_bytes = headroom_bytes,
-                                                           .slot_bytes = slot_bytes,
-                                                           .count = rx_count,
-                                                           .slices_max = 1 }),
-                 0);
+    cr_assert_eq(zcb_pool_create(&p->rx, &p->arena, &rx), 0);
     cr_assert_eq(zcb_pool_create(&p->tx, &p->arena,
                                  &(struct zcb_pool_shape){ .offset = rx_bytes,
                                                            .slot_bytes = ZCB_HEAD_BYTES_MAX,
@@ -404,16 +404,21 @@ void party_open(struct cluster *c, int i)
 
     config.node_id = c->party[i].node_id;
     config.rx_pool = &c->party[i].rx;
+    config.rx_arena = &c->party[i].arena;
     if (c->backend->port)
         config.backend = &c->dpdk[i];
     error = c->backend->ops->open(&c->party[i].tp, &config, why, sizeof why);
     cr_assert_eq(error, 0, "%s", error != 0 ? why : "");
+    for (struct party *p = &c->party[i]; p->rx.free_count > p->rx_count;) /* it posted fewer */
+        p->spare[p->spare_count++] = zcb_get(&p->rx, ZCB_HELD_EVENT);
 }
 
 void party_close(struct cluster *c, int i)
 {
     c->party[i].tp->ops->close(c->party[i].tp);
     c->party[i].tp = NULL;
+    for (struct party *p = &c->party[i]; p->spare_count > 0;)
+        zcb_drop(p->spare[--p->spare_count], ZCB_HELD_EVENT);
 }
 
 static uint32_t closed_parties(const struct cluster *c)
@@ -484,7 +489,7 @@ void cluster_open(struct cluster *c, enum backend_index backend, const struct op
     if (c->backend->port)
         dpdk_prepare(c, o->gateway);
     for (int i = 0; i < c->count; i++) {
-        pools_make(&c->party[i], o, c->config.frame_bytes_max, c->backend->ops->rx_headroom_bytes);
+        pools_make(c, i, o);
         party_open(c, i);
     }
     reachable_wait(c);
@@ -535,7 +540,8 @@ struct zcb *frame_make(struct cluster *c, int i, uint32_t dest, uint32_t seed, u
         struct zcb_slice slice = { .data = data,
                                    .offset = (uint32_t)(data - p->arena.base),
                                    .bytes = bytes,
-                                   .arena = p->arena.id };
+                                   .arena = p->arena.id,
+                                   .key = p->arena.key };
         for (uint32_t k = 0; k < bytes; k++)
             data[k] = frame_byte(seed, at++);
         zcb_add_slice(frame, &slice);

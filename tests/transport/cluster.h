@@ -21,6 +21,7 @@ enum {
     RX_COUNT = 256,
     TX_COUNT = 512,
     PAYLOAD_BYTES = 4 << 20,
+    CARD_POSTS = 1024, /* slots that a card may take to receive into, before anything comes */
 };
 
 struct backend {
@@ -72,6 +73,9 @@ struct party {
     struct zcb_pool rx, tx;
     uint8_t *payload; /* PAYLOAD_BYTES of the arena */
     size_t payload_at;
+    uint32_t rx_count; /* slots that are free at first */
+    struct zcb *spare[CARD_POSTS];
+    uint32_t spare_count;
 };
 
 struct cluster {

@@ -215,21 +215,23 @@ def system_tests(model, *words, chosen):
     said = on_cards(model, *words, nics=3, command=[
         "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_RACE_SECONDS=5", "/usr/bin/python3", "-B", "-m", "pytest", "-q",
         "-p", "no:cacheprovider", "-k", chosen,
-        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py") for name in ("transports", "faults", "links", "c_race"))])
+        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py")
+          for name in ("transports", "faults", "links", "c_race", "cards"))])
     return int(re.search(r"(\d+) passed", said)[1])
 
 
 @pytest.mark.parametrize("model, words", [E1000E_UIO, VIRTIO_VFIO])
 def test_daemons_drive_cards_of_their_own(model, words):
-    """Three on one wire, by fan-out and by multicast: views, order, a large message, a death and a return."""
-    assert system_tests(model, *words, chosen=LIFE) == 2
+    """Three on one wire, by fan-out and by multicast: views, order, a large message, a death and a return. What is
+    copied is counted."""
+    assert system_tests(model, *words, chosen=f"({LIFE}) or cards") == 3
 
 
 @pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
 def test_daemons_on_cards_lose_cables_and_each_other(model, words):
     """And the race for the descriptor of a handle."""
-    chosen = f"({LIFE}) or in_turn or killed_and_restarted or who_has_no_link or one_dispatch"
-    assert system_tests(model, *words, chosen=chosen) == 6
+    chosen = f"({LIFE}) or in_turn or killed_and_restarted or who_has_no_link or one_dispatch or cards"
+    assert system_tests(model, *words, chosen=chosen) == 7
 
 
 def place_test(chosen, *settings):

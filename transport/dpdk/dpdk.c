@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dpdk.h"
+#include "card.h"
 #include "check.h"
 #include "eal.h"
 #include "link.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_HOPS = 64 };
+enum { DEFAULT_HOPS = 64, ASK_BACK_NS = 20 * NS_PER_US };
 
 /* `v6` is what all addresses must be. */
 static int read_address(struct ip_address *ip, const char *text, bool v6)
@@ -220,8 +221,9 @@ static int make_pools(struct dpdk *d, char *why, size_t why_bytes)
     static uint32_t serial;
     char name[2][32];
     bool card = d->port_count > 0 && d->port[0].kind == DPDK_PCI;
-    bool linear =
-        d->port_count > 0 && (!d->port[0].scatters || checksum_kind(d) == PACKET_CHECKSUM_FULL);
+    bool linear = d->port_count > 0 && (card || d->port[0].tx_copy != DPDK_COPY_NOT ||
+                                        d->port[0].pieces_most <= UINT8_MAX || /* fits() */
+                                        checksum_kind(d) == PACKET_CHECKSUM_FULL);
     uint32_t room = RTE_PKTMBUF_HEADROOM + PACKET_HEAD_ROOM +
                     (linear ? (uint32_t)max_u64(d->frame_bytes_max, ZCB_HEAD_BYTES_MAX)
                             : (uint32_t)ZCB_HEAD_BYTES_MAX);
@@ -269,6 +271,8 @@ static int set_up(struct dpdk *d, const struct transport_config *config, char *w
                              "dpdk: no memory for the headers of received packets: raise "
                              "dpdk.memory");
     failed = dpdk_ports_open(d, config, why, why_bytes);
+    if (!failed && config->rx_arena)
+        config->rx_pool->key = config->rx_arena->key;
     if (!failed)
         failed = make_pools(d, why, why_bytes);
     if (!failed)
@@ -287,6 +291,7 @@ static void dpdk_close(struct transport *tp)
         dpdk_link_close(d);
     dpdk_wake_close(d);
     dpdk_ports_close(d);
+    dpdk_areas_leave(&d->areas);
     if (d->loans.all)
         dpdk_loans_destroy(&d->loans);
     rte_mempool_free(d->heads);
@@ -307,6 +312,7 @@ static int dpdk_open(struct transport **out, const struct transport_config *conf
     d->base.ops = &transport_dpdk;
     d->wake.fd = d->bell.fd = -1;
     d->rx_pool = config->rx_pool;
+    dpdk_areas_init(&d->areas, NULL);
     d->frame_bytes_max = config->frame_bytes_max;
     int failed = set_up(d, config, why, why_bytes);
     if (failed) {
@@ -327,6 +333,7 @@ static void dpdk_query(const struct transport *tp, struct transport_caps *caps)
         .burst_max = TRANSPORT_BURST,
         .multicast = d->local.has_group,
         .overtakes = d->port_count > 1,
+        .copies = d->port_count > 0 && d->port[0].why_copied[0] ? d->port[0].why_copied : NULL,
         .sleep_fd = d->wake.fd,
         .woken_by = dpdk_wake_by(d),
     };
@@ -354,6 +361,30 @@ static int dpdk_links_down(const struct transport *tp, uint32_t *nodes)
     return count;
 }
 
+static __attribute__((noinline, cold)) void begin_anew(struct dpdk *d, struct dpdk_port *port)
+{
+    dpdk_wake_leave(d);
+    dpdk_port_empty(port);
+    dpdk_wake_join(d);
+    hear_groups(d);
+}
+
+/* What has been sent, of a port that leads to all. It takes a card and its driver more than a turn,
+ * and drivers look through all of their queue. True: there is more to come. */
+static bool take_back(struct dpdk *d, struct dpdk_port *port)
+{
+    if (!port->started || d->link.now_ns - port->asked_ns < ASK_BACK_NS)
+        return port->started;
+    port->asked_ns = d->link.now_ns;
+    if (dpdk_port_keeps(port))
+        begin_anew(d, port);
+    else if (port->returns == DPDK_RETURNS_ASKED)
+        (void)rte_eth_tx_done_cleanup(port->id, 0, 0);
+    else if (port->pending_count == 0 && dpdk_port_all_sent(port))
+        dpdk_loans_end(&d->loans);
+    return d->loans.open > 0;
+}
+
 /* Called every turn, so it is here that what is due is done. */
 int dpdk_tx_reap(struct transport *tp)
 {
@@ -361,7 +392,31 @@ int dpdk_tx_reap(struct transport *tp)
     uint64_t before = d->loans.returned;
     dpdk_link_chores(d);
     dpdk_tx_flush(d);
+    if (d->loans.open > 0 && d->port[0].returns != DPDK_RETURNS_ITSELF)
+        d->base.busy = take_back(d, &d->port[0]) || d->base.busy;
     return (int)(d->loans.returned - before);
+}
+
+static int dpdk_memory_add(struct transport *tp, struct zcb_arena *arena, char *why,
+                           size_t why_bytes)
+{
+    struct dpdk *d = dpdk_of(tp);
+    const struct dpdk_port *port = &d->port[0];
+    arena->key = 0;
+    if (d->port_count == 0 || !port->picky || port->tx_copy != DPDK_COPY_NOT)
+        return 0; /* the processor reads it */
+    int failed = dpdk_areas_add(&d->areas, arena);
+    if (failed)
+        transport_why(why, why_bytes, failed,
+                      "dpdk: port %s: %zu KiB cannot be registered with it beside %u other areas: "
+                      "%s",
+                      port->name, arena->bytes >> 10, d->areas.count, strerror(-failed));
+    return failed;
+}
+
+static void dpdk_memory_drop(struct transport *tp, struct zcb_arena *arena)
+{
+    dpdk_areas_drop(&dpdk_of(tp)->areas, arena);
 }
 
 static const struct transport_stats *dpdk_stats(const struct transport *tp)
@@ -369,6 +424,13 @@ static const struct transport_stats *dpdk_stats(const struct transport *tp)
     const struct dpdk *d = (const void *)tp;
     return &d->stats;
 }
+
+static const char *const copied_name[DPDK_COPIES] = {
+    [DPDK_COPY_TX_LINEAR] = "copied_tx_linear", [DPDK_COPY_TX_PIECES] = "copied_tx_pieces",
+    [DPDK_COPY_TX_SUMMED] = "copied_tx_summed", [DPDK_COPY_TX_UNREACHED] = "copied_tx_unreached",
+    [DPDK_COPY_TX_KEPT] = "copied_tx_kept",     [DPDK_COPY_RX_DRIVER] = "copied_rx_driver",
+    [DPDK_COPY_RX_CUT] = "copied_rx_cut",       [DPDK_COPY_RX_MOVED] = "copied_rx_moved",
+};
 
 static int dpdk_counters(const struct transport *tp, struct transport_counter *list)
 {
@@ -389,9 +451,8 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
     list[count++] = (struct transport_counter){ "port_rx_missed", missed };
     list[count++] = (struct transport_counter){ "port_rx_nombuf", unbuffered };
     list[count++] = (struct transport_counter){ "port_errors", errors };
-    list[count++] = (struct transport_counter){ "copied_tx_linear", d->copied.tx_linear };
-    list[count++] = (struct transport_counter){ "copied_tx_summed", d->copied.tx_summed };
-    list[count++] = (struct transport_counter){ "copied_rx_driver", d->copied.rx_driver };
+    for (int i = DPDK_COPY_NOT + 1; i < DPDK_COPIES; i++)
+        list[count++] = (struct transport_counter){ copied_name[i], d->copied[i] };
     list[count++] = (struct transport_counter){ "tx_dropped", dropped };
     list[count++] = (struct transport_counter){ "port_interrupts", d->wake.rang };
     list[count++] = (struct transport_counter){ "port_interrupts_missed", d->wake.missed };
@@ -401,11 +462,23 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(13 + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(10 + DPDK_COPIES + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+
+/* Headers lie in front of each slot. A card's buffer begins with them, and ends where that of the
+ * next slot begins: in front of that one's headers, at the latest. */
+static void dpdk_rx_shape(const struct transport_config *config, struct zcb_pool_shape *shape)
+{
+    const struct transport_dpdk *words = config->backend;
+    transport_rx_shape(config, shape);
+    shape->headroom_bytes = 2 * CACHE_LINE_BYTES;
+    uint32_t stride = shape->headroom_bytes + shape->slot_bytes;
+    if (dpdk_is_pci(words->port) && stride <= UINT16_MAX / 2)
+        shape->slot_bytes += (uint32_t)align_up(stride, DPDK_CARD_BUFFER) - stride;
+}
 
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",
-    .rx_headroom_bytes = 2 * CACHE_LINE_BYTES,
+    .rx_shape = dpdk_rx_shape,
     .check = dpdk_check,
     .node = dpdk_sysfs_node,
     .open = dpdk_open,
@@ -417,8 +490,8 @@ const struct transport_ops transport_dpdk = {
     .arm = dpdk_wake_arm,
     .disarm = dpdk_wake_disarm,
     .tx_reap = dpdk_tx_reap,
-    .memory_add = transport_no_memory_add,
-    .memory_drop = transport_no_memory_drop,
+    .memory_add = dpdk_memory_add,
+    .memory_drop = dpdk_memory_drop,
     .stats = dpdk_stats,
     .counters = dpdk_counters,
     .close = dpdk_close,

@@ -11,7 +11,8 @@
  * Invariants: D1  a frame whose payload a port can gather is sent where it lies; what cannot be is
  *                 copied under a counter that names the reason
  *             D2  a received frame lies in the slot that its card or driver wrote, unless that
- *                 driver insists on memory of its own: then copied under a counter
+ *                 does not reach the arena or insists on memory of its own: then copied under a
+ *                 counter
  *             D3  a link with one peer behind it never holds up frames for the others: what it has
  *                 no room for is dropped and counted
  *             D4  no call of the poll core allocates; system calls are the driver's own, and those
@@ -32,13 +33,6 @@ enum {
     DPDK_TX_HEADS_BYTES = 20 << 20, /* fewer, if packets in one piece are large */
     DPDK_TX_HEADS_CARD = 2 * DPDK_DESCRIPTORS, /* one keeps what it was given for a while */
     DPDK_TX_SEGMENTS = 4096,
-};
-
-/* Payload bytes that were copied, by reason. */
-struct dpdk_copied {
-    uint64_t tx_linear; /* the port takes a packet in one piece only */
-    uint64_t tx_summed; /* UDP's checksum is made here */
-    uint64_t rx_driver; /* the driver receives into memory of its own */
 };
 
 struct dpdk_list { /* indices of peers */
@@ -77,7 +71,7 @@ struct dpdk_wake { /* wake.c */
 struct dpdk {
     struct transport base;
     struct transport_stats stats;
-    struct dpdk_copied copied;
+    uint64_t copied[DPDK_COPIES]; /* payload bytes, by reason */
     uint64_t verdict[PACKET_VERDICT_COUNT];
     struct packet_local local;
     struct peer_map peers; /* the nodes in the order of the configuration, then routers */
@@ -91,6 +85,7 @@ struct dpdk {
     uint32_t head_bytes; /* of a packet before its payload */
     struct zcb_pool *rx_pool;
     struct dpdk_slots slots;
+    struct dpdk_areas areas;
     struct dpdk_loans loans;
     struct rte_mempool *heads, *segments; /* of packets on their way out */
     struct dpdk_port port[DPDK_PORTS_MAX];

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "port.h"
+#include "card.h"
 
 enum {
     XDP_BEFORE = 256, /* of each buffer, the kernel's */
@@ -64,7 +64,7 @@ static struct rte_mempool *of_pages(const char *name)
 
 static struct rte_mempool *of_eal(const char *name, uint32_t packet_bytes_max)
 {
-    uint32_t room = (uint32_t)align_up(RTE_PKTMBUF_HEADROOM + packet_bytes_max, CACHE_LINE_BYTES);
+    uint32_t room = RTE_PKTMBUF_HEADROOM + (uint32_t)align_up(packet_bytes_max, DPDK_CARD_BUFFER);
     return rte_pktmbuf_pool_create(name, INBOX_PACKETS, 0, 0, (uint16_t)room, SOCKET_ID_ANY);
 }
 

@@ -144,18 +144,32 @@ void dpdk_slots_destroy(struct dpdk_slots *slots)
     *slots = (struct dpdk_slots){ 0 };
 }
 
+static void end_loan(struct dpdk_loan *loan)
+{
+    if (!loan->frame)
+        return;
+    zcb_drop(loan->frame, ZCB_HELD_TRANSPORT);
+    loan->frame = NULL;
+    loan->loans->open--;
+    loan->loans->returned++;
+}
+
 /* B3: the last segment has gone. */
 static void loan_returned(void *buffer, void *context)
 {
     struct dpdk_loan *loan = context;
     struct dpdk_loans *loans = loan->loans;
     (void)buffer;
-    zcb_drop(loan->frame, ZCB_HELD_TRANSPORT);
-    loan->frame = NULL;
+    end_loan(loan);
     loan->next = loans->free;
     loans->free = loan;
     loans->free_count++;
-    loans->returned++;
+}
+
+void dpdk_loans_end(struct dpdk_loans *loans)
+{
+    for (uint32_t i = 0; i < loans->count && loans->open > 0; i++)
+        end_loan(&loans->all[i]);
 }
 
 int dpdk_loans_create(struct dpdk_loans *loans, uint32_t count)
@@ -192,6 +206,7 @@ struct dpdk_loan *dpdk_loan_take(struct dpdk_loans *loans, struct zcb *frame)
     zcb_pass(frame, ZCB_HELD_OUT, ZCB_HELD_TRANSPORT);
     loan->frame = frame;
     loan->next = NULL;
+    loans->open++;
     rte_mbuf_ext_refcnt_set(&loan->shared, 1); /* the caller's, until it is sealed */
     return loan;
 }

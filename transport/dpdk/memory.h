@@ -16,7 +16,8 @@
  *                 ZCB_HELD_TRANSPORT, and the other way round
  *             B2  the zcb pool keeps `reserve` free frames whatever arrives
  *             B3  a frame that is sent by reference is held once by ZCB_HELD_TRANSPORT, from
- *                 dpdk_loan_take() until the last segment that points into it is freed
+ *                 dpdk_loan_take() until the last segment that points into it is freed, or nobody
+ *                 will read what those point to: dpdk_loans_end()
  * Thread:     create and destroy: control thread. All others: the one that polls.
  */
 
@@ -62,13 +63,14 @@ static inline struct zcb *dpdk_slots_leave(struct dpdk_slots *slots, struct rte_
 struct dpdk_loan {
     struct rte_mbuf_ext_shared_info shared;
     struct dpdk_loans *loans;
-    struct zcb *frame;
+    struct zcb *frame;      /* NULL: it has come back */
     struct dpdk_loan *next; /* on the free list */
 };
 
 struct dpdk_loans {
     struct dpdk_loan *all, *free;
     uint32_t count, free_count;
+    uint32_t open;     /* frames that are lent */
     uint64_t returned; /* so far */
 };
 
@@ -77,6 +79,8 @@ void dpdk_loans_destroy(struct dpdk_loans *loans);
 
 /* Takes the caller's ZCB_HELD_OUT. NULL: none is free. */
 struct dpdk_loan *dpdk_loan_take(struct dpdk_loans *loans, struct zcb *frame);
+/* All that was lent has been sent, though drivers keep the segments yet. */
+void dpdk_loans_end(struct dpdk_loans *loans);
 /* The caller has attached all segments it wants to. */
 void dpdk_loan_sealed(struct dpdk_loan *loan);
 

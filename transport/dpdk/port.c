@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port.h"
 #include "burst.h"
+#include "card.h"
 #include "eal.h"
 #include "inbox.h"
 #include "memif.h"
@@ -17,6 +18,7 @@ enum {
     XDP_TRIES = 20,
     XDP_WAIT_US = 100 * 1000,
     STUCK_LOOKS = 5,
+    EMPTY_LOOKS = 50,
     HANDSHAKE_LOOKS = 100,         /* at a link that does not come up */
     E1000_GAP_NS = 17 * NS_PER_MS, /* its driver sets the card's ITR register to 65535 x 256 ns */
 };
@@ -84,9 +86,11 @@ static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *
 {
     uint16_t rx = DPDK_DESCRIPTORS, tx = DPDK_DESCRIPTORS;
     struct rte_eth_conf conf = { .rxmode.mq_mode = RTE_ETH_MQ_RX_NONE };
-    /* A card reaches only memory that is registered with it, and clients' is not. */
-    port->scatters =
-        config->kind != DPDK_PCI && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
+    struct rte_eth_txconf tx_conf = info->default_txconf;
+    const struct rte_eth_desc_lim *limits = &info->tx_desc_lim;
+    if (!(info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
+        port->tx_copy = DPDK_COPY_TX_LINEAR;
+    port->pieces_most = RTE_MIN(limits->nb_seg_max, limits->nb_mtu_seg_max);
     port->sums = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     conf.txmode.offloads =
         info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
@@ -100,8 +104,11 @@ static int set_up_queues(struct dpdk_port *port, const struct dpdk_port_config *
     if (!failed)
         failed = rte_eth_rx_queue_setup(port->id, 0, rx, SOCKET_ID_ANY, NULL,
                                         port->own_memory ? port->inbox : config->frames);
+    dpdk_card_queue(port, &tx_conf);
+    tx_conf.offloads = conf.txmode.offloads;
     if (!failed)
-        failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, NULL);
+        failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, &tx_conf);
+    port->tx_descriptors = tx;
     return failed;
 }
 
@@ -181,6 +188,9 @@ static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config,
     struct rte_eth_dev_info info;
     struct rte_ether_addr mac;
     int failed = rte_eth_dev_info_get(port->id, &info);
+    port->device = failed ? NULL : info.device;
+    if (!failed && config->kind == DPDK_PCI)
+        dpdk_card_reach(port, config, &info);
     if (!failed && port->own_memory)
         failed = make_inbox(port, config);
     if (!failed)
@@ -192,6 +202,8 @@ static int set_up(struct dpdk_port *port, const struct dpdk_port_config *config,
     if (failed)
         return refused(config, failed, "it cannot be set up",
                        "lower totem.netmtu, or raise dpdk.memory", why, why_bytes);
+    if (config->kind == DPDK_PCI)
+        dpdk_card_started(port, &info);
     memcpy(&port->mac, &mac, sizeof(port->mac));
     return 0;
 }
@@ -223,7 +235,8 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
         .kind = config->kind,
         .one_peer = config->kind == DPDK_MEMIF,
         .client = config->client,
-        .own_memory = config->kind == DPDK_AF_XDP || config->kind == DPDK_PCI,
+        .areas = config->areas,
+        .own_memory = config->kind == DPDK_AF_XDP,
         .interface = { .index = config->interface,
                        .family = socket_family(config->kind),
                        .ours = -1,
@@ -257,16 +270,16 @@ static void drop_pending(struct dpdk_port *port)
 static void end(void *arg)
 {
     struct dpdk_port *port = arg;
-    struct rte_eth_dev_info info = { 0 };
     if (port->started)
         (void)rte_eth_dev_stop(port->id);
     port->started = false;
-    (void)rte_eth_dev_info_get(port->id, &info);
     (void)rte_eth_dev_close(port->id);
     if (port->kind != DPDK_PCI)
         (void)rte_vdev_uninit(port->name);
-    else if (info.device)
-        (void)rte_dev_remove(info.device); /* or it cannot be probed again */
+    if (port->kind != DPDK_PCI || !port->device)
+        return;
+    dpdk_areas_leave(port->areas);
+    (void)rte_dev_remove(port->device); /* or it cannot be probed again */
 }
 
 void dpdk_port_close(struct dpdk_port *port)
@@ -373,6 +386,8 @@ bool dpdk_port_look(struct dpdk_port *port)
     if (!settled(port))
         return false;
     port->up = link_is_up(port);
+    port->down_looks =
+        port->up ? 0 : (uint16_t)(port->down_looks + (port->down_looks < UINT16_MAX));
     if (port->kind == DPDK_MEMIF)
         memif_meet(port, was_up);
     if (!port->up)
@@ -437,4 +452,24 @@ void dpdk_port_flush(struct dpdk_port *port)
         memmove(port->pending, port->pending + port->pending_first,
                 port->pending_count * sizeof(port->pending[0]));
     port->pending_first = 0;
+}
+
+bool dpdk_port_keeps(const struct dpdk_port *port)
+{
+    return port->started && port->down_looks >= EMPTY_LOOKS;
+}
+
+void dpdk_port_empty(struct dpdk_port *port)
+{
+    port->down_looks = 0;
+    (void)rte_eth_dev_stop(port->id);
+    start(port);
+}
+
+/* The last descriptor that was filled, which lies before the next to be: packets are sent in order.
+ */
+bool dpdk_port_all_sent(const struct dpdk_port *port)
+{
+    return rte_eth_tx_descriptor_status(port->id, 0, (uint16_t)(port->tx_descriptors - 1)) ==
+           RTE_ETH_TX_DESC_DONE;
 }

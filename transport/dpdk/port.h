@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "areas.h"
 #include "bell.h"
 #include "headers.h"
 #include "interface.h"
@@ -37,10 +38,33 @@ struct dpdk_port_config {
     const char *said;           /* the configuration's word for it */
     char name[DPDK_PORT_BYTES]; /* EAL's, or a PCI address */
     char arguments[DPDK_PORT_BYTES];
-    struct rte_mempool *frames; /* to receive into */
+    struct rte_mempool *frames; /* to receive into, */
+    struct zcb_arena *arena;    /* where they lie, */
+    struct dpdk_areas *areas;   /* and what a card is told of it */
     uint32_t packet_bytes_max;
     uint32_t mtu;       /* of IP */
     unsigned interface; /* af_packet, af_xdp: index of the kernel's */
+};
+
+/* Why payload is copied. */
+enum dpdk_copy {
+    DPDK_COPY_NOT,
+    DPDK_COPY_TX_LINEAR,    /* the port takes a packet in one piece */
+    DPDK_COPY_TX_PIECES,    /* it takes not so many pieces */
+    DPDK_COPY_TX_SUMMED,    /* UDP's checksum is made here */
+    DPDK_COPY_TX_UNREACHED, /* the card does not reach the memory */
+    DPDK_COPY_TX_KEPT,      /* the driver keeps what it has sent until it sends more */
+    DPDK_COPY_RX_DRIVER,    /* the driver receives into memory of its own */
+    DPDK_COPY_RX_CUT,       /* the packet came in several buffers */
+    DPDK_COPY_RX_MOVED,     /* the driver put it elsewhere than it was told */
+    DPDK_COPIES,
+};
+
+/* How a driver lets go of what it has sent. */
+enum dpdk_returns {
+    DPDK_RETURNS_ITSELF, /* in its burst, as it copies; or when it sends more */
+    DPDK_RETURNS_ASKED,  /* rte_eth_tx_done_cleanup() */
+    DPDK_RETURNS_SEEN,   /* when it sends more, but it can be seen when all has been sent */
 };
 
 /* Of a memif client that begins anew, in another thread. */
@@ -50,6 +74,8 @@ struct dpdk_port {
     uint16_t id;
     enum dpdk_kind kind;
     char name[DPDK_PORT_BYTES];
+    struct rte_device *device;
+    struct dpdk_areas *areas;
     bool started;
     bool up;     /* as last seen */
     bool client; /* memif: it is we who connect */
@@ -58,7 +84,14 @@ struct dpdk_port {
     const struct bell *bell;
     struct bell_other other; /* memif: the node behind it */
     uint32_t losses_seen;
-    bool scatters;             /* takes packets in pieces */
+    enum dpdk_copy tx_copy; /* why all that is sent is copied: DPDK_COPY_NOT, it is not */
+    char why_copied[DPDK_PORT_BYTES + 200]; /* "", or that in a line */
+    uint16_t pieces_most;                   /* of a packet */
+    bool by_page;                           /* a card: wants no piece to lie in two pages */
+    bool picky;                             /* a card: reaches memory that has a key */
+    enum dpdk_returns returns;
+    uint16_t tx_descriptors;
+    uint64_t asked_ns;         /* when it was last asked for what it has sent */
     bool one_peer;             /* a link with one node behind it */
     bool own_memory;           /* receives into `inbox`, not into the arena */
     bool sums;                 /* puts UDP checksums in */
@@ -67,7 +100,7 @@ struct dpdk_port {
     struct rte_mempool *inbox;
     struct dpdk_interface interface;
     bool unsent; /* the driver has packets in its ring that the kernel did not take yet */
-    uint16_t stuck_looks;
+    uint16_t stuck_looks, down_looks;
     uint64_t sent, sent_seen; /* packets the driver took, and had at the last look */
     struct mac mac;
     uint16_t pending_count, pending_first;
@@ -88,6 +121,15 @@ bool dpdk_port_interrupts(struct dpdk_port *port, bool wanted);
 
 /* Look at the link, give up what a driver does not take, and for memif try to make it. */
 bool dpdk_port_look(struct dpdk_port *port);
+
+/* A card without a link sends nothing, and keeps what it was given. Has it been down for a while?
+ */
+bool dpdk_port_keeps(const struct dpdk_port *port);
+/* Take it back: the port begins anew, and has forgotten which groups it hears. */
+void dpdk_port_empty(struct dpdk_port *port);
+
+/* DPDK_RETURNS_SEEN: nothing that was given to it will be read any more. */
+bool dpdk_port_all_sent(const struct dpdk_port *port);
 
 /* Packets to and from the driver. */
 uint16_t dpdk_port_rx(struct dpdk_port *port, struct rte_mbuf **mbufs, uint16_t count);

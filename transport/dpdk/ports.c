@@ -189,6 +189,8 @@ int dpdk_ports_open(struct dpdk *d, const struct transport_config *config, char 
     struct dpdk_port_config pc = {
         .said = words->port,
         .frames = d->slots.mempool,
+        .arena = config->rx_arena,
+        .areas = &d->areas,
         .packet_bytes_max = d->head_bytes + d->frame_bytes_max,
         .mtu = d->head_bytes + d->frame_bytes_max - (words->vlan_id ? 18 : 14),
     };

@@ -34,7 +34,7 @@ static struct zcb *frame_in_place(struct dpdk *d, struct rte_mbuf *m,
     struct zcb *frame = dpdk_slots_leave(&d->slots, m);
     if (view->payload != frame->head) {
         memmove(frame->head, view->payload, view->payload_bytes);
-        d->copied.rx_driver += view->payload_bytes;
+        d->copied[DPDK_COPY_RX_MOVED] += view->payload_bytes;
     }
     zcb_pass(frame, ZCB_HELD_TRANSPORT, ZCB_HELD_OUT);
     return frame;
@@ -45,7 +45,7 @@ static struct zcb *frame_copied(struct dpdk *d, struct rte_mbuf *m, const struct
 {
     struct zcb *frame = zcb_get(d->rx_pool, ZCB_HELD_OUT); /* frames_for() left one */
     memcpy(frame->head, view->payload, view->payload_bytes);
-    d->copied.rx_driver += view->payload_bytes;
+    d->copied[DPDK_COPY_RX_DRIVER] += view->payload_bytes;
     rte_pktmbuf_free(m);
     return frame;
 }
@@ -105,7 +105,7 @@ __attribute__((noinline)) static struct zcb *chain_take(struct dpdk *d, struct d
         d->slots.refused++;
     if (frame) {
         const uint8_t *packet = join_buffers(d, m, frame);
-        d->copied.rx_driver += m->pkt_len;
+        d->copied[DPDK_COPY_RX_CUT] += m->pkt_len;
         bool ours = judge(d, port, packet, m->pkt_len, card_checked(m), &view) &&
                     view.payload == frame->head;
         if (!ours)

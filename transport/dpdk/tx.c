@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { PAGE_BYTES = 4096 };
+
 /* Where one frame goes. */
 struct targets {
     const struct dpdk_list *list; /* or NULL: the one peer, or the group */
@@ -76,18 +78,25 @@ void dpdk_tx_flush(struct dpdk *d)
     d->base.busy = busy;
 }
 
-static bool buffers_suffice(const struct dpdk *d, uint32_t packets, uint32_t slices)
+static uint32_t pieces_most(const struct dpdk_port *port, const struct zcb *frame)
+{
+    uint32_t pages = frame->slice_count + frame->payload_bytes / PAGE_BYTES;
+    return frame->slice_count + (port->by_page ? pages : 0);
+}
+
+static bool buffers_suffice(const struct dpdk *d, uint32_t packets, uint32_t pieces)
 {
     return rte_mempool_avail_count(d->heads) >= packets &&
-           rte_mempool_avail_count(d->segments) >= packets * slices;
+           rte_mempool_avail_count(d->segments) >= packets * pieces;
 }
 
 static bool have_room(struct dpdk *d, const struct targets *to, const struct zcb *frame)
 {
     uint32_t packets = to->group ? 1 : to->list->count;
-    if (!buffers_suffice(d, packets, frame->slice_count)) {
+    uint32_t pieces = pieces_most(&d->port[0], frame);
+    if (!buffers_suffice(d, packets, pieces)) {
         dpdk_tx_flush(d);
-        if (!buffers_suffice(d, packets, frame->slice_count))
+        if (!buffers_suffice(d, packets, pieces))
             return false;
     }
     return ports_have_room(d, to);
@@ -118,41 +127,76 @@ static struct rte_mbuf *head_mbuf(struct dpdk *d, const struct zcb *frame)
     return m;
 }
 
+/* One more segment, behind `last`. NULL: none is to be had. */
+static struct rte_mbuf *attach(struct dpdk *d, struct rte_mbuf *last, const uint8_t *data,
+                               uint32_t bytes, struct dpdk_loan *loan)
+{
+    struct rte_mbuf *s = rte_pktmbuf_alloc(d->segments);
+    if (!s)
+        return NULL;
+    rte_mbuf_ext_refcnt_update(&loan->shared, 1);
+    rte_pktmbuf_attach_extbuf(s, (void *)(uintptr_t)data, (uintptr_t)data, (uint16_t)bytes,
+                              &loan->shared);
+    s->data_len = (uint16_t)bytes;
+    last->next = s;
+    return s;
+}
+
+static uint32_t piece_bytes(const struct dpdk_port *port, const uint8_t *data, uint32_t left)
+{
+    uint32_t page_left = PAGE_BYTES - (uint32_t)((uintptr_t)data % PAGE_BYTES);
+    return port->by_page ? min_u32(left, page_left) : left;
+}
+
 /* D1: the payload where it lies. False: no segment is to be had. */
-static bool attach_slices(struct dpdk *d, struct rte_mbuf *m, const struct zcb *frame,
-                          struct dpdk_loan *loan)
+static bool attach_slices(struct dpdk *d, const struct dpdk_port *port, struct rte_mbuf *m,
+                          const struct zcb *frame, struct dpdk_loan *loan)
 {
     struct rte_mbuf *last = m;
     for (uint32_t i = 0; i < frame->slice_count; i++) {
-        const struct zcb_slice *slice = &frame->slice[i];
-        if (slice->bytes == 0)
-            continue;
-        struct rte_mbuf *s = rte_pktmbuf_alloc(d->segments);
-        if (!s)
-            return false;
-        void *data = (void *)(uintptr_t)slice->data;
-        rte_mbuf_ext_refcnt_update(&loan->shared, 1);
-        rte_pktmbuf_attach_extbuf(s, data, (rte_iova_t)(uintptr_t)data, (uint16_t)slice->bytes,
-                                  &loan->shared);
-        s->data_len = (uint16_t)slice->bytes;
-        last->next = s;
-        last = s;
-        m->nb_segs++;
-        m->pkt_len += slice->bytes;
+        const uint8_t *data = frame->slice[i].data, *end = data + frame->slice[i].bytes;
+        while (data < end) {
+            uint32_t bytes = piece_bytes(port, data, (uint32_t)(end - data));
+            last = attach(d, last, data, bytes, loan);
+            if (!last)
+                return false;
+            m->nb_segs++;
+            m->pkt_len += bytes;
+            data += bytes;
+        }
     }
     return true;
 }
 
-/* In one piece, by a copy of some 50 ns a kilobyte: the port takes no other, or the sum is made
- * here and must be that of the bytes that go, whatever a client does to its memory meanwhile. */
-static void copy_slices(struct dpdk *d, const struct dpdk_port *port, struct rte_mbuf *m,
-                        const struct zcb *frame)
+static bool reached(const struct zcb *frame)
+{
+    for (uint32_t i = 0; i < frame->slice_count; i++)
+        if (frame->slice[i].key == 0)
+            return false;
+    return true;
+}
+
+/* Why this payload is to be copied. A sum that is made here must be that of the bytes that go,
+ * whatever a client does to its memory meanwhile. */
+static enum dpdk_copy copy_for(const struct dpdk_port *port, const struct packet_template *t,
+                               const struct zcb *frame)
+{
+    if (port->tx_copy != DPDK_COPY_NOT)
+        return port->tx_copy;
+    if (t->checksum == PACKET_CHECKSUM_FULL)
+        return DPDK_COPY_TX_SUMMED;
+    if (pieces_most(port, frame) >= port->pieces_most) /* and its head */
+        return DPDK_COPY_TX_PIECES;
+    return port->picky && !reached(frame) ? DPDK_COPY_TX_UNREACHED : DPDK_COPY_NOT;
+}
+
+/* In one piece, by a copy of some 50 ns a kilobyte. */
+static void copy_slices(struct rte_mbuf *m, const struct zcb *frame)
 {
     for (uint32_t i = 0; i < frame->slice_count; i++) {
         const struct zcb_slice *slice = &frame->slice[i];
         memcpy(rte_pktmbuf_append(m, (uint16_t)slice->bytes), slice->data, slice->bytes);
     }
-    *(port->scatters ? &d->copied.tx_summed : &d->copied.tx_linear) += frame->payload_bytes;
 }
 
 static void put_headers(const struct packet_template *t, struct rte_mbuf *m)
@@ -179,9 +223,11 @@ static struct rte_mbuf *packet_make(struct dpdk *d, const struct dpdk_port *port
     struct rte_mbuf *m = head_mbuf(d, frame);
     if (!m)
         return NULL;
-    if (!port->scatters || t->checksum == PACKET_CHECKSUM_FULL) {
-        copy_slices(d, port, m, frame);
-    } else if (frame->payload_bytes > 0 && !attach_slices(d, m, frame, loan)) {
+    enum dpdk_copy copy = copy_for(port, t, frame);
+    if (copy != DPDK_COPY_NOT) {
+        copy_slices(m, frame);
+        d->copied[copy] += frame->payload_bytes;
+    } else if (frame->payload_bytes > 0 && !attach_slices(d, port, m, frame, loan)) {
         rte_pktmbuf_free(m);
         return NULL;
     }

@@ -38,11 +38,23 @@ void dpdk_wake_open(struct dpdk *d)
         dpdk_wake_close(d);
 }
 
-void dpdk_wake_close(struct dpdk *d)
+void dpdk_wake_leave(struct dpdk *d)
 {
     for (int i = 0; i < d->port_count; i++)
         if (d->port[i].interrupts && d->wake.fd >= 0)
             (void)rte_eth_dev_rx_intr_ctl_q(d->port[i].id, 0, d->wake.fd, RTE_INTR_EVENT_DEL, NULL);
+}
+
+void dpdk_wake_join(struct dpdk *d)
+{
+    for (int i = 0; i < d->port_count; i++)
+        if (d->port[i].interrupts && d->wake.fd >= 0 && !add(d, &d->port[i]))
+            d->wake.by = DPDK_BY_CLOCK;
+}
+
+void dpdk_wake_close(struct dpdk *d)
+{
+    dpdk_wake_leave(d);
     if (d->wake.fd >= 0 && d->wake.fd != d->bell.fd)
         close(d->wake.fd);
     d->wake.fd = -1;

@@ -21,6 +21,9 @@
 /* When the ports are open, and before they are closed. */
 void dpdk_wake_open(struct dpdk *d);
 void dpdk_wake_close(struct dpdk *d);
+/* Around a new beginning of ports. */
+void dpdk_wake_leave(struct dpdk *d);
+void dpdk_wake_join(struct dpdk *d);
 
 /* For people. */
 const char *dpdk_wake_by(const struct dpdk *d);

@@ -249,6 +249,7 @@ static void endpoint_close(struct transport *tp)
 
 const struct transport_ops transport_sim = {
     .name = "sim",
+    .rx_shape = transport_rx_shape,
     .check = transport_no_check,
     .node = transport_no_node,
     .open = endpoint_open,

@@ -105,6 +105,7 @@ static void udp_close(struct transport *tp)
 
 const struct transport_ops transport_udp = {
     .name = "udp",
+    .rx_shape = transport_rx_shape,
     .check = transport_no_check,
     .node = transport_no_node,
     .open = udp_open,
