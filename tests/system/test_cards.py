@@ -55,3 +55,21 @@ def test_D1_D2_a_card_gets_copies_where_it_must_and_nowhere_else(make_cluster):
         assert said or "copied" not in cluster.log(node), cluster.log(node)
         # B3: an idle card has given back what it has sent
         wait_for(lambda i=node: frames_being_sent(cluster, i) == 0, lambda: "frames that a card has sent come back")
+
+
+def test_U1_U2_a_card_that_is_taken_away_is_let_go_and_is_a_dead_link(make_cluster):
+    """The last of these tests, for the card does not come back."""
+    if driver_of(CARDS[2]) != "vfio-pci":
+        pytest.skip("only vfio-pci asks for a card before it is taken away")
+    cluster = make_cluster(3, "loopback")
+    agents = cluster.members((1, 2, 3))
+    with open(f"/sys/bus/pci/devices/{CARDS[2]}/remove", "w", encoding="utf-8") as file:
+        file.write("1")  # returns when the daemon has let it go
+    assert not os.path.exists(f"/sys/bus/pci/devices/{CARDS[2]}")
+    for left in (agents[:2], agents[2:]):
+        for agent in left:
+            agent.wait_members([a.id for a in left])
+    counters = cluster.status(3)["counters"]["transport"]
+    assert (counters["port_removed"], counters["unreachable_peers"]) == (1, 2)
+    agents[2].send("alone")
+    agents[2].wait_label("alone")

@@ -239,6 +239,42 @@ Test(port, a_fixed_mac_is_neither_learnt_nor_changed)
     cluster_close(&c);
 }
 
+static uint64_t removed_ports(int i)
+{
+    struct transport_counter counter[TRANSPORT_COUNTERS_MAX];
+    int count = c.party[i].tp->ops->counters(c.party[i].tp, counter);
+    for (int k = 0; k < count; k++)
+        if (strcmp(counter[k].name, "port_removed") == 0)
+            return counter[k].value;
+    return UINT64_MAX;
+}
+
+/* As EAL says it in its own thread when the kernel wants a card back. */
+Test(port, U1_a_device_that_is_taken_away_is_a_dead_link)
+{
+    struct zcb *frame;
+    cluster_open(&c, DPDK_AF_PACKET_IPV4, &(struct options){ .parties = 2 });
+    const struct dpdk_port *port = &dpdk_of(c.party[1].tp)->port[0];
+    exchange();
+    cr_assert_eq(removed_ports(1), 0);
+    rte_dev_event_callback_process(port->name, RTE_DEV_EVENT_REMOVE);
+    unreachable_wait(1, 1);
+    cr_assert_eq(removed_ports(1), 1);
+    for (uint32_t k = 0; k < 3000; k++)
+        send_one(&c, 1, frame_make(&c, 1, c.party[0].node_id, k, 60, 1000, 1));
+    cr_assert_eq(transport_rx_burst(c.party[1].tp, &frame, 1), 0);
+    cr_assert_eq(taken(&c.party[1].rx), 0, "what the driver had has come back");
+    cr_assert_eq(taken(&c.party[1].tx), 0);
+    uint64_t begin_ns = clock_ns();
+    while (rte_eth_dev_is_valid_port(port->id))
+        deadline_check(begin_ns, "the end of the device");
+    party_close(&c, 1);
+    party_open(&c, 1);
+    reachable_wait(&c);
+    exchange();
+    cluster_close(&c);
+}
+
 Test(port, a_driver_that_waits_inside_a_burst_does_not)
 {
     int pipes[2];

@@ -7,6 +7,7 @@
 #include "memif.h"
 #include "ports.h"
 #include "sysfs.h"
+#include "unplug.h"
 #include "wake.h"
 #include "why.h"
 
@@ -403,8 +404,9 @@ static int dpdk_memory_add(struct transport *tp, struct zcb_arena *arena, char *
     struct dpdk *d = dpdk_of(tp);
     const struct dpdk_port *port = &d->port[0];
     arena->key = 0;
-    if (d->port_count == 0 || !port->picky || port->tx_copy != DPDK_COPY_NOT)
-        return 0; /* the processor reads it */
+    if (d->port_count == 0 || !port->picky || port->tx_copy != DPDK_COPY_NOT ||
+        dpdk_unplug_asked(port))
+        return 0; /* the processor reads it, or nobody does */
     int failed = dpdk_areas_add(&d->areas, arena);
     if (failed)
         transport_why(why, why_bytes, failed,
@@ -435,13 +437,14 @@ static const char *const copied_name[DPDK_COPIES] = {
 static int dpdk_counters(const struct transport *tp, struct transport_counter *list)
 {
     const struct dpdk *d = (const void *)tp;
-    uint64_t dropped = 0, missed = 0, unbuffered = 0, errors = 0, up = 0;
+    uint64_t dropped = 0, missed = 0, unbuffered = 0, errors = 0, up = 0, removed = 0;
     int count = 0;
     for (int i = 0; i < d->port_count; i++) {
         struct rte_eth_stats stats = { 0 };
         (void)rte_eth_stats_get(d->port[i].id, &stats);
         up += d->port[i].up;
         dropped += d->port[i].dropped;
+        removed += d->port[i].gone;
         missed += stats.imissed + d->port[i].interface.missed;
         unbuffered += stats.rx_nombuf;
         errors += stats.ierrors + stats.oerrors;
@@ -451,6 +454,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
     list[count++] = (struct transport_counter){ "port_rx_missed", missed };
     list[count++] = (struct transport_counter){ "port_rx_nombuf", unbuffered };
     list[count++] = (struct transport_counter){ "port_errors", errors };
+    list[count++] = (struct transport_counter){ "port_removed", removed };
     for (int i = DPDK_COPY_NOT + 1; i < DPDK_COPIES; i++)
         list[count++] = (struct transport_counter){ copied_name[i], d->copied[i] };
     list[count++] = (struct transport_counter){ "tx_dropped", dropped };
@@ -462,7 +466,7 @@ static int dpdk_counters(const struct transport *tp, struct transport_counter *l
         list[count++] = (struct transport_counter){ packet_verdict_name[i], d->verdict[i] };
     return count;
 }
-static_assert(10 + DPDK_COPIES + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
+static_assert(11 + DPDK_COPIES + PACKET_VERDICT_COUNT <= TRANSPORT_COUNTERS_MAX, "room for all");
 
 /* Headers lie in front of each slot. A card's buffer begins with them, and ends where that of the
  * next slot begins: in front of that one's headers, at the latest. */

@@ -6,6 +6,7 @@
 #include "inbox.h"
 #include "memif.h"
 #include "sysfs.h"
+#include "unplug.h"
 #include "why.h"
 
 #include <errno.h>
@@ -256,6 +257,7 @@ int dpdk_port_open(struct dpdk_port *port, const struct dpdk_port_config *config
     if (failed)
         return failed;
     dpdk_interface_open(&port->interface, &before);
+    dpdk_unplug_watch(port);
     (void)dpdk_port_look(port);
     return 0;
 }
@@ -267,26 +269,32 @@ static void drop_pending(struct dpdk_port *port)
     port->pending_count = port->pending_first = 0;
 }
 
-static void end(void *arg)
+static void give_up(void *arg)
 {
     struct dpdk_port *port = arg;
     if (port->started)
         (void)rte_eth_dev_stop(port->id);
     port->started = false;
     (void)rte_eth_dev_close(port->id);
+}
+
+static void end(void *arg)
+{
+    struct dpdk_port *port = arg;
+    give_up(port);
     if (port->kind != DPDK_PCI)
         (void)rte_vdev_uninit(port->name);
-    if (port->kind != DPDK_PCI || !port->device)
-        return;
-    dpdk_areas_leave(port->areas);
-    (void)rte_dev_remove(port->device); /* or it cannot be probed again */
+    else if (port->device)
+        dpdk_unplug_let_go(port); /* or it cannot be probed again */
 }
 
 void dpdk_port_close(struct dpdk_port *port)
 {
+    dpdk_unplug_ignore(port);
     drop_pending(port);
     bell_part(&port->other);
-    control(port, end); /* behind a new beginning that is under way */
+    if (!port->gone)
+        control(port, end); /* behind a new beginning that is under way */
     dpdk_interface_close(&port->interface);
     rte_mempool_free(port->inbox);
     port->inbox = NULL;
@@ -380,9 +388,23 @@ static void memif_meet(struct dpdk_port *port, bool was_up)
         bell_part(&port->other);
 }
 
+/* U1. It takes as long as the driver does, and the ring has nobody left to talk to. */
+static void leave(struct dpdk_port *port)
+{
+    drop_pending(port);
+    port->up = false;
+    port->gone = true;
+    control(port, give_up);
+    dpdk_unplug_release(port);
+}
+
 bool dpdk_port_look(struct dpdk_port *port)
 {
     bool was_up = port->up;
+    if (dpdk_unplug_asked(port) && !port->gone)
+        leave(port);
+    if (port->gone)
+        return false;
     if (!settled(port))
         return false;
     port->up = link_is_up(port);

@@ -76,6 +76,8 @@ struct dpdk_port {
     char name[DPDK_PORT_BYTES];
     struct rte_device *device;
     struct dpdk_areas *areas;
+    _Atomic bool taken_away; /* unplug.h: it is to go, */
+    bool gone;               /* and has been closed */
     bool started;
     bool up;     /* as last seen */
     bool client; /* memif: it is we who connect */
