@@ -163,8 +163,8 @@ class Routed(Network if PORT == "udp" else Wire):
         super().__init__(count, mtu)
         self.router = f"{self.tag}rt"
         run("ip", "netns", "add", self.router)
-        run("ip", "netns", "exec", self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1",
-            "net.ipv6.conf.all.forwarding=1")
+        for way in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            run("ip", "netns", "exec", self.router, "sh", "-c", f"echo 1 >/proc/sys/net/{way}")
         for side in (0, 1):
             self._leg(side, mtu)
         if PORT == "udp":
