@@ -20,6 +20,7 @@ enum {
     FRAME_ALIGN = 8,
     WAITING_LEAST = 64 * 1024,
     AWAY_LEAST_NS = 5 * 1000 * 1000,
+    OTHERS_LEAST = 64, /* receive frames for what comes beside the largest message */
 };
 
 static int fail(char *why, size_t why_bytes, const char *what, int error)
@@ -61,13 +62,32 @@ static int create_heads(struct core *core)
     return error;
 }
 
-/* As many slots as the arena has room for, each followed by headroom. */
-static int create_rx_pool(struct core *core, const struct core_config *config)
+static struct zcb_pool_shape rx_shape(const struct core_config *config)
 {
-    struct transport_config words = { .frame_bytes_max = frame_bytes(core->config),
+    struct transport_config words = { .frame_bytes_max = frame_bytes(config->config),
                                       .backend = config->backend };
     struct zcb_pool_shape rx = { .slices_max = 1 };
     config->transport->rx_shape(&words, &rx);
+    return rx;
+}
+
+uint64_t core_rx_bytes(const struct core_config *config)
+{
+    struct zcb_pool_shape rx = rx_shape(config);
+    uint64_t piece = ring_piece_bytes(frame_bytes(config->config));
+    uint64_t pieces = (config->config->message_bytes_max + piece - 1) / piece;
+    uint64_t listed = (rx.slot_bytes - sizeof(struct chan_list)) / sizeof(struct chan_piece);
+    uint64_t message = pieces + pieces / listed + 1;
+    uint64_t beside = max_u64(message / 32, OTHERS_LEAST) + OTHERS_LEAST;
+    uint64_t count = message + min_u64(message / 15 + 1, CORE_RX_RESERVE_MAX) + beside;
+    return max_u64(config->config->rx_bytes,
+                   count * (rx.headroom_bytes + rx.slot_bytes) + rx.headroom_bytes);
+}
+
+/* As many slots as the arena has room for, each followed by headroom. */
+static int create_rx_pool(struct core *core, const struct core_config *config)
+{
+    struct zcb_pool_shape rx = rx_shape(config);
     uint32_t stride = rx.headroom_bytes + rx.slot_bytes;
     rx.count = (uint32_t)((config->rx_arena->bytes - rx.headroom_bytes) / stride);
     return zcb_pool_create(&core->rx_pool, config->rx_arena, &rx);

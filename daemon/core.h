@@ -192,6 +192,11 @@ struct core_config {
     uint64_t start_ns;   /* time of the first turn; 0: the clock's */
 };
 
+/* How large rx_arena has to be: as the configuration says, or more where one message of the largest
+ * size, in the frames that transport and netmtu give, would fill it before it is whole: then
+ * nothing could arrive any more. */
+uint64_t core_rx_bytes(const struct core_config *config);
+
 /**
  * Make the core: pools, ring, transport. Nothing runs yet.
  *

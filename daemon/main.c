@@ -203,11 +203,21 @@ static int check_transport(const struct config *config, char *why, size_t why_by
     return -ENOENT;
 }
 
-static int create_core(struct daemon *d, char *why, size_t why_bytes)
+static int open_resources(struct daemon *d, char *why, size_t why_bytes)
 {
     int failed = check_transport(&d->config, why, why_bytes);
     if (failed)
         return failed;
+    d->config.rx_bytes = core_rx_bytes(&(struct core_config){
+        .config = &d->config,
+        .transport = transport_find(d->config.transport),
+        .backend = &d->config.dpdk,
+    });
+    return resources_open(&d->resources, &d->config, why, why_bytes);
+}
+
+static int create_core(struct daemon *d, char *why, size_t why_bytes)
+{
     struct core_config config = {
         .config = &d->config,
         .transport = transport_find(d->config.transport),
@@ -294,7 +304,7 @@ static int run(struct daemon *d, char *why, size_t why_bytes)
         log_error("state directory %s: not written: %s; no ring forms before it can be",
                   d->state.directory, strerror(d->state.failing));
     log_dump_on_crash();
-    failed = resources_open(&d->resources, &d->config, why, why_bytes);
+    failed = open_resources(d, why, why_bytes);
     if (!failed) {
         failed = run_control(d, why, why_bytes);
         resources_close(&d->resources);

@@ -20,15 +20,24 @@ static uint32_t aligned(uint32_t bytes)
     return (bytes + WIRE_PAYLOAD_ALIGN - 1) & ~(uint32_t)(WIRE_PAYLOAD_ALIGN - 1);
 }
 
+static uint32_t room_of(uint32_t frame_bytes_max)
+{
+    return frame_bytes_max - WIRE_RECOVERY_EXTRA_BYTES - (uint32_t)sizeof(struct wire_data);
+}
+
+uint32_t ring_piece_bytes(uint32_t frame_bytes_max)
+{
+    return aligned(room_of(frame_bytes_max) - (uint32_t)sizeof(struct wire_chunk) -
+                   (WIRE_PAYLOAD_ALIGN - 1)); /* down */
+}
+
 void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max)
 {
     INVARIANT(frame_bytes_max >= RING_FRAME_BYTES_LEAST && frame_bytes_max < WIRE_PIECE_BYTES_MAX);
     INVARIANT(tx_pool->slot_bytes >= RING_HEAD_BYTES && tx_pool->slices_max >= RING_SLICES_MAX);
     *pack = (struct pack){ .pool = tx_pool };
-    pack->room_bytes =
-        frame_bytes_max - WIRE_RECOVERY_EXTRA_BYTES - (uint32_t)sizeof(struct wire_data);
-    pack->piece_bytes = aligned(pack->room_bytes - (uint32_t)sizeof(struct wire_chunk) -
-                                (WIRE_PAYLOAD_ALIGN - 1)); /* down */
+    pack->room_bytes = room_of(frame_bytes_max);
+    pack->piece_bytes = ring_piece_bytes(frame_bytes_max);
 }
 
 /* Frames being filled. */

@@ -252,6 +252,9 @@ void ring_rx_free(struct ring *r, uint32_t frames);
 /* Say goodbye: others form the next ring without waiting for a timeout. We send nothing after. */
 void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
+/* How much of a message that needs several frames goes into each of them. */
+uint32_t ring_piece_bytes(uint32_t frame_bytes_max);
+
 /* Form another ring of the same nodes: what the groups need of each other did not come through.
  * Nothing where we are alone, or not operational. */
 void ring_again(struct ring *r, uint64_t now_ns, struct ring_out *out);

@@ -43,6 +43,27 @@ static void expect(struct crowd_client *c, const char *story)
     cr_assert(eq(str, c->story, (char *)story), "node %u", c->node);
 }
 
+/* Else it would never be whole, and nothing come any more. */
+Test(core_memory, one_message_of_the_largest_size_fits_in_frames_of_any)
+{
+    static const uint32_t netmtu[] = { 604, 680, 1280, 1500, 9000, 65535 };
+    for (size_t i = 0; i < sizeof(netmtu) / sizeof(netmtu[0]); i++) {
+        struct config config = { .netmtu = netmtu[i],
+                                 .message_bytes_max = 32 << 20,
+                                 .rx_bytes = 44 << 20 };
+        uint64_t bytes =
+            core_rx_bytes(&(struct core_config){ .config = &config, .transport = &transport_sim });
+        uint32_t frame = (netmtu[i] - 28) / 8 * 8, slot = (frame + 63) / 64 * 64;
+        uint64_t slots = bytes / slot, reserve = min_u64(slots / 16, CORE_RX_RESERVE_MAX);
+        uint64_t pieces = config.message_bytes_max / ring_piece_bytes(frame) + 1;
+        uint64_t lists = pieces * sizeof(struct chan_piece) / (slot - sizeof(struct chan_list)) + 1;
+        cr_assert(ge(u64, slots, (pieces + lists) * 65 / 64 + reserve + 60), "netmtu %u",
+                  netmtu[i]);
+        if (netmtu[i] >= 1280)
+            cr_assert(eq(u64, bytes, config.rx_bytes), "netmtu %u", netmtu[i]);
+    }
+}
+
 Test(core_alone, a_client_joins_sends_to_itself_and_leaves)
 {
     struct crowd_client *c = crowd_client(1, 0, 10, 0);

@@ -44,9 +44,9 @@ void world_create(struct world *w, const struct world_config *config)
         n->last_arena = ARENA_RX;
         configure(w, n, &config->each);
         n->clock = (struct world_clock){ .base_ns = w->now_ns, .local_ns = w->now_ns };
-        n->rx = (struct zcb_arena){
-            .bytes = config->each.rx_bytes, .page_bytes = CHAN_PAGE_BYTES, .id = ARENA_RX, .fd = -1
-        };
+        n->rx = (struct zcb_arena){ .page_bytes = CHAN_PAGE_BYTES, .id = ARENA_RX, .fd = -1 };
+        n->rx.bytes = core_rx_bytes(&(struct core_config){
+            .config = &n->config, .transport = &transport_sim, .backend = &w->sim });
         n->rx.base = aligned_alloc(CHAN_PAGE_BYTES, align_up(n->rx.bytes, CHAN_PAGE_BYTES));
         INVARIANT(n->rx.base);
     }
