@@ -88,7 +88,7 @@ void bell_close(struct bell *bell)
 void bell_sleep(struct bell *bell)
 {
     atomic_store_explicit(&bell->page->asleep, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* G1: pairs with the one in bell_look() */
+    bell_fence(bell->page); /* G1: pairs with the one in bell_look() */
 }
 
 /* Whoever took the flag may ring only after this: the next sleep is a short one then. */
