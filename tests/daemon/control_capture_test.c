@@ -47,6 +47,7 @@ Test(control_capture, a_tape_is_given_that_the_core_writes_and_only_it)
     struct client client = admin();
     struct tape_reader reader;
     struct zcb_arena arena;
+    fake_hold(&room.core, CORE_CAPTURE_END); /* answered by who writes, as a core does */
     cr_assert(eq(int, client_do(&client, CTL_CAPTURE, 100, 0), CS_OK));
     cr_assert(eq(int, client.fd_count, 1));
     size_t bytes = client.answer.arg64;
@@ -72,7 +73,8 @@ Test(control_capture, a_tape_is_given_that_the_core_writes_and_only_it)
     zcb_arena_destroy(&arena);
     client.fd_count = 0;
     client_close(&client);
-    fake_wait(&room.core, CORE_CAPTURE_END, 1);
+    struct core_command end = fake_wait(&room.core, CORE_CAPTURE_END, 1);
+    fake_answer(&room.core, &end, CS_OK, 0);
 }
 
 Test(control_capture, one_at_a_time_and_the_other_hears_whose_it_is)
