@@ -203,22 +203,9 @@ static int check_transport(const struct config *config, char *why, size_t why_by
     return -ENOENT;
 }
 
-static int open_resources(struct daemon *d, char *why, size_t why_bytes)
+static struct core_config core_words(struct daemon *d)
 {
-    int failed = check_transport(&d->config, why, why_bytes);
-    if (failed)
-        return failed;
-    d->config.rx_bytes = core_rx_bytes(&(struct core_config){
-        .config = &d->config,
-        .transport = transport_find(d->config.transport),
-        .backend = &d->config.dpdk,
-    });
-    return resources_open(&d->resources, &d->config, why, why_bytes);
-}
-
-static int create_core(struct daemon *d, char *why, size_t why_bytes)
-{
-    struct core_config config = {
+    return (struct core_config){
         .config = &d->config,
         .transport = transport_find(d->config.transport),
         .rx_arena = &d->resources.rx,
@@ -228,6 +215,21 @@ static int create_core(struct daemon *d, char *why, size_t why_bytes)
         .incarnation = d->state.incarnation,
         .backend = &d->config.dpdk,
     };
+}
+
+static int open_resources(struct daemon *d, char *why, size_t why_bytes)
+{
+    int failed = check_transport(&d->config, why, why_bytes);
+    if (failed)
+        return failed;
+    struct core_config words = core_words(d);
+    d->config.rx_bytes = core_rx_bytes(&words);
+    return resources_open(&d->resources, &d->config, why, why_bytes);
+}
+
+static int create_core(struct daemon *d, char *why, size_t why_bytes)
+{
+    struct core_config config = core_words(d);
     return core_create(&d->core, &config, why, why_bytes);
 }
 
