@@ -20,7 +20,7 @@ enum {
     FRAME_ALIGN = 8,
     WAITING_LEAST = 64 * 1024,
     AWAY_LEAST_NS = 5 * 1000 * 1000,
-    OTHERS_LEAST = 64, /* receive frames for what comes beside the largest message */
+    SMALL_FRAMES = 128, /* receive frames for what comes beside large messages */
 };
 
 static int fail(char *why, size_t why_bytes, const char *what, int error)
@@ -71,17 +71,37 @@ static struct zcb_pool_shape rx_shape(const struct core_config *config)
     return rx;
 }
 
+/* What the ring is not told of. */
+static uint32_t reserve_of(uint32_t frames)
+{
+    return min_u32(frames / 16, CORE_RX_RESERVE_MAX);
+}
+
+static uint64_t with_reserve(uint64_t frames)
+{
+    return frames + min_u64(frames / 15 + 1, CORE_RX_RESERVE_MAX);
+}
+
+/* A message that is not whole yet, and its list. */
+static uint64_t message_frames(const struct config *config, const struct zcb_pool_shape *rx,
+                               uint64_t bytes)
+{
+    uint64_t piece = ring_piece_bytes(frame_bytes(config));
+    uint64_t pieces = (bytes + piece - 1) / piece;
+    uint64_t listed = (rx->slot_bytes - sizeof(struct chan_list)) / sizeof(struct chan_piece);
+    return pieces + pieces / listed + 1;
+}
+
 uint64_t core_rx_bytes(const struct core_config *config)
 {
+    const struct config *c = config->config;
     struct zcb_pool_shape rx = rx_shape(config);
-    uint64_t piece = ring_piece_bytes(frame_bytes(config->config));
-    uint64_t pieces = (config->config->message_bytes_max + piece - 1) / piece;
-    uint64_t listed = (rx.slot_bytes - sizeof(struct chan_list)) / sizeof(struct chan_piece);
-    uint64_t message = pieces + pieces / listed + 1;
-    uint64_t beside = max_u64(message / 32, OTHERS_LEAST) + OTHERS_LEAST;
-    uint64_t count = message + min_u64(message / 15 + 1, CORE_RX_RESERVE_MAX) + beside;
-    return max_u64(config->config->rx_bytes,
-                   count * (rx.headroom_bytes + rx.slot_bytes) + rx.headroom_bytes);
+    uint64_t others = (uint64_t)c->node_count - 1; /* each with one that needs no permission */
+    uint64_t frames = message_frames(c, &rx, c->message_bytes_max) +
+                      others * message_frames(c, &rx, ring_bulk_free_bytes(c->node_count)) +
+                      SMALL_FRAMES + 2 * others;
+    return max_u64(c->rx_bytes,
+                   with_reserve(frames) * (rx.headroom_bytes + rx.slot_bytes) + rx.headroom_bytes);
 }
 
 /* As many slots as the arena has room for, each followed by headroom. */
@@ -102,7 +122,7 @@ static int create_pools(struct core *core, const struct core_config *config)
     error = create_heads(core);
     if (error)
         return error;
-    core->rx_reserve = min_u32(count / 16, CORE_RX_RESERVE_MAX);
+    core->rx_reserve = reserve_of(count);
     core->client_frames_max =
         core->config->client_frames_max ? core->config->client_frames_max : count / 2;
     core->private_bytes += core->rx_pool.frame_bytes * count + core->tx_arena.bytes +

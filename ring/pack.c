@@ -31,11 +31,17 @@ uint32_t ring_piece_bytes(uint32_t frame_bytes_max)
                    (WIRE_PAYLOAD_ALIGN - 1)); /* down */
 }
 
-void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max)
+uint32_t ring_bulk_free_bytes(int node_count)
+{
+    return min_u32(RING_BULK_FREE_BYTES, RING_BULK_FREE_ALL_BYTES / (uint32_t)node_count);
+}
+
+void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max,
+               uint32_t bulk_free_bytes)
 {
     INVARIANT(frame_bytes_max >= RING_FRAME_BYTES_LEAST && frame_bytes_max < WIRE_PIECE_BYTES_MAX);
     INVARIANT(tx_pool->slot_bytes >= RING_HEAD_BYTES && tx_pool->slices_max >= RING_SLICES_MAX);
-    *pack = (struct pack){ .pool = tx_pool };
+    *pack = (struct pack){ .pool = tx_pool, .bulk_free_bytes = bulk_free_bytes };
     pack->room_bytes = room_of(frame_bytes_max);
     pack->piece_bytes = ring_piece_bytes(frame_bytes_max);
 }
@@ -207,16 +213,16 @@ static inline bool bulk_waits(const struct pack *pack, uint32_t port)
     return pack->bulk_ports[port % PACK_PORT_CLASSES] > 0 && bulk_waits_in_class(pack, port);
 }
 
-static bool needs_permission(const struct pack_whole *whole)
+static bool needs_permission(const struct pack *pack, const struct pack_whole *whole)
 {
-    return whole->message.payload.bytes > RING_BULK_FREE_BYTES;
+    return whole->message.payload.bytes > pack->bulk_free_bytes;
 }
 
 /* The last in line needs the token's permission. */
 static bool bulk_ends_large(const struct pack *pack)
 {
     return pack->bulk_count > 0 &&
-           needs_permission(&pack->bulk[bulk_at(pack, pack->bulk_count - 1)]);
+           needs_permission(pack, &pack->bulk[bulk_at(pack, pack->bulk_count - 1)]);
 }
 
 static COLD int submit_bulk(struct pack *pack, const struct ring_message *message)
@@ -337,7 +343,7 @@ static bool bulk_may(const struct pack *pack, bool bulk_allowed)
         return false;
     const struct pack_whole *whole = &pack->bulk[pack->bulk_first];
     return whole->fence <= pack->frames_begun - pack->frame_count &&
-           (bulk_allowed || !needs_permission(whole));
+           (bulk_allowed || !needs_permission(pack, whole));
 }
 
 struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed)
@@ -454,7 +460,7 @@ static void check_bulk(const struct pack *pack)
         INVARIANT(whole->done < whole->message.payload.bytes);
         INVARIANT(whole->done == 0 || i == 0); /* B6 */
         INVARIANT(whole->fence <= pack->frames_begun);
-        INVARIANT(!needs_permission(whole) || i + 1 == pack->bulk_count);
+        INVARIANT(!needs_permission(pack, whole) || i + 1 == pack->bulk_count);
         frames += whole->frames_left;
         ports[whole->message.port % PACK_PORT_CLASSES]++;
     }

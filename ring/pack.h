@@ -8,7 +8,7 @@
  * Three lanes. Small messages join the open frame at the end of the backlog, whose frames are
  * ready as they stand. Bulk messages wait in line and are cut into frames when they are taken, one
  * message after the other. Urgent control messages wait as messages too; they go first, and pass a
- * closed gate. A message over RING_BULK_FREE_BYTES is always the last in line, so that it gives the
+ * closed gate. A message over bulk_free_bytes is always the last in line, so that it gives the
  * token's permission back when it ends.
  *
  * Knows:      messages, the frame table and payload layout of wire.h, the tx pool.
@@ -64,6 +64,7 @@ struct pack {
     struct zcb_pool *pool;
     uint32_t room_bytes;  /* of one frame, for chunk table and payload: B1 */
     uint32_t piece_bytes; /* of these, with one chunk; a message of more is bulk */
+    uint32_t bulk_free_bytes;
 
     struct zcb *first, *last; /* backlog, oldest first, linked by zcb.next */
     uint32_t frame_count;
@@ -82,8 +83,10 @@ struct pack {
     uint64_t messages, pieces, bulk_restarts; /* taken so far; restarts counted for ever */
 };
 
-/* frame_bytes_max is at least RING_FRAME_BYTES_LEAST; the pool is as ring_config.tx_pool says. */
-void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max);
+/* frame_bytes_max is at least RING_FRAME_BYTES_LEAST; the pool is as ring_config.tx_pool says;
+ * larger messages than bulk_free_bytes ask for permission. */
+void pack_init(struct pack *pack, struct zcb_pool *tx_pool, uint32_t frame_bytes_max,
+               uint32_t bulk_free_bytes);
 
 /**
  * Take a message, as ring_submit() does.
@@ -105,7 +108,7 @@ uint32_t pack_ready(const struct pack *pack, bool gate_open, bool bulk_allowed);
  * open frame is taken as it is.
  *
  * Shapes:  gate_open false: urgent messages only. bulk_allowed false: bulk waits; matters only
- *          above RING_BULK_FREE_BYTES
+ *          above bulk_free_bytes
  * Owner:   the caller's ZCB_HELD_RING reference; NULL when nothing can go now
  */
 struct zcb *pack_take(struct pack *pack, bool gate_open, bool bulk_allowed);
@@ -120,7 +123,7 @@ static inline const struct ring_message *pack_bulk(const struct pack *pack)
     return &pack->bulk[pack->bulk_first].message;
 }
 
-/* Its bytes. Above RING_BULK_FREE_BYTES: ask the token. */
+/* Its bytes. Above bulk_free_bytes: ask the token. */
 static inline uint32_t pack_bulk_bytes(const struct pack *pack)
 {
     return pack_bulk(pack)->payload.bytes;

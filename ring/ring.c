@@ -151,7 +151,8 @@ int ring_init(struct ring **out, void *memory, const struct ring_config *config,
     r->persisted = config->ring_seq;
     timers_clear(r);
     timer_off(r, TIMER_PERSIST);
-    pack_init(&r->pack, config->tx_pool, config->frame_bytes_max);
+    pack_init(&r->pack, config->tx_pool, config->frame_bytes_max,
+              ring_bulk_free_bytes(config->node_count));
     flow_reset(r);
     r->state = RING_GATHER;
     gather_enter(r, RING_REASON_START);

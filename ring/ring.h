@@ -23,7 +23,7 @@
  *
  * Bulk: a message that needs more than one frame is bulk. Bulk messages of a node wait in line, and
  * one is under way at a time: the next begins when the last piece of the one before has its place,
- * in the same visit of the token when that has room. Messages over RING_BULK_FREE_BYTES need the
+ * in the same visit of the token when that has room. Messages over ring_bulk_free_bytes() need the
  * token's permission in addition, one in the whole ring, and none of ours lines up behind one.
  * Pieces share the way with small messages of other ports. Those sent on a ring that ended before
  * the last piece got its place are void: receivers drop what they hold at the next regular
@@ -34,16 +34,17 @@
 #include "zcb.h"
 
 enum {
-    RING_BURST = 32,                /* frames in one ring_recv() */
-    RING_OUT_MAX = 64,              /* sends, and deliveries, of one call */
-    RING_WINDOW_MAX = 8192,         /* frames between stable and newest */
-    RING_BULK_FREE_BYTES = 1 << 20, /* larger messages take turns, one in the ring */
-    RING_CHUNKS_MAX = 112,          /* messages, or pieces, in one frame */
-    RING_SLICES_MAX = 16,           /* separate runs of payload in one frame */
-    RING_HEAD_BYTES = 1024,         /* slot of the tx pool: header and chunk table fit */
-    RING_FRAME_BYTES_LEAST = 576,   /* below this no cluster is worth forming */
-    RING_CONTROL_BYTES_MAX = 472,   /* a control message that fits the smallest frame */
-    RING_TX_RESERVE = 96,           /* frames of the tx pool that ordinary messages never take */
+    RING_BURST = 32,                    /* frames in one ring_recv() */
+    RING_OUT_MAX = 64,                  /* sends, and deliveries, of one call */
+    RING_WINDOW_MAX = 8192,             /* frames between stable and newest */
+    RING_BULK_FREE_BYTES = 1 << 19,     /* of one node; see ring_bulk_free_bytes() */
+    RING_BULK_FREE_ALL_BYTES = 8 << 20, /* of all */
+    RING_CHUNKS_MAX = 112,              /* messages, or pieces, in one frame */
+    RING_SLICES_MAX = 16,               /* separate runs of payload in one frame */
+    RING_HEAD_BYTES = 1024,             /* slot of the tx pool: header and chunk table fit */
+    RING_FRAME_BYTES_LEAST = 576,       /* below this no cluster is worth forming */
+    RING_CONTROL_BYTES_MAX = 472,       /* a control message that fits the smallest frame */
+    RING_TX_RESERVE = 96, /* frames of the tx pool that ordinary messages never take */
     RING_TRACE_COUNT = 1024,
 };
 
@@ -254,6 +255,10 @@ void ring_leave(struct ring *r, uint64_t now_ns, struct ring_out *out);
 
 /* How much of a message that needs several frames goes into each of them. */
 uint32_t ring_piece_bytes(uint32_t frame_bytes_max);
+
+/* Larger messages take turns, one in the ring. Each node may have one of this size under way
+ * besides, and receivers hold what came of all of them until they are whole. */
+uint32_t ring_bulk_free_bytes(int node_count);
 
 /* Form another ring of the same nodes: what the groups need of each other did not come through.
  * Nothing where we are alone, or not operational. */

@@ -110,7 +110,7 @@ static bool bulk_permission(const struct ring *r, struct token *t)
 {
     if (t->bulk_owner != NODE_NONE && !configuration_has(r, &r->my_ring, t->bulk_owner))
         t->bulk_owner = NODE_NONE;
-    bool large = pack_bulk_bytes(&r->pack) > RING_BULK_FREE_BYTES;
+    bool large = pack_bulk_bytes(&r->pack) > r->pack.bulk_free_bytes;
     if (large && r->gate_open && t->bulk_owner == NODE_NONE)
         t->bulk_owner = r->config.node_id;
     if (!large && t->bulk_owner == r->config.node_id)

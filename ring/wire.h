@@ -89,19 +89,19 @@ struct wire_tag {
     X(uint32_t, bytes_flags, "bits 0-23 bytes of the piece, 24-31 WIRE_CHUNK_ flags") \
     X(uint32_t, port_guarantee, "bits 0-23 port, 24-31 enum guarantee")
 
-#define WIRE_TOKEN_TABLE(X)                                                                     \
-    X(uint64_t, token_seq, "grows with every hop: an older one is a copy")                      \
-    X(uint64_t, seq, "highest place given")                                                     \
-    X(uint64_t, aru, "all have received up to here, as far as the token knows")                 \
-    X(uint32_t, aru_id, "who lowered aru last; NODE_NONE")                                      \
-    X(uint32_t, seq_owner, "who raised seq last; NODE_NONE")                                    \
-    X(uint32_t, fcc, "frames sent in the last rotation by all")                                 \
-    X(uint32_t, backlog, "frames waiting at all nodes")                                         \
-    X(uint32_t, free_min, "least free receive frames of any node, last rotation")               \
-    X(uint32_t, free_next, "the same, being gathered in this rotation")                         \
-    X(uint32_t, bulk_owner, "who may send a bulk message over RING_BULK_FREE_BYTES; NODE_NONE") \
-    X(uint32_t, quiet, "hops since somebody sent, asked, or had less than all")                 \
-    X(uint32_t, flags, "WIRE_INSTALL")                                                          \
+#define WIRE_TOKEN_TABLE(X)                                                           \
+    X(uint64_t, token_seq, "grows with every hop: an older one is a copy")            \
+    X(uint64_t, seq, "highest place given")                                           \
+    X(uint64_t, aru, "all have received up to here, as far as the token knows")       \
+    X(uint32_t, aru_id, "who lowered aru last; NODE_NONE")                            \
+    X(uint32_t, seq_owner, "who raised seq last; NODE_NONE")                          \
+    X(uint32_t, fcc, "frames sent in the last rotation by all")                       \
+    X(uint32_t, backlog, "frames waiting at all nodes")                               \
+    X(uint32_t, free_min, "least free receive frames of any node, last rotation")     \
+    X(uint32_t, free_next, "the same, being gathered in this rotation")               \
+    X(uint32_t, bulk_owner, "who may send a bulk message that has to ask; NODE_NONE") \
+    X(uint32_t, quiet, "hops since somebody sent, asked, or had less than all")       \
+    X(uint32_t, flags, "WIRE_INSTALL")                                                \
     X(uint32_t, rtr_count, "seqs behind: asked for again, ascending")
 
 #define WIRE_JOIN_TABLE(X)                                                      \

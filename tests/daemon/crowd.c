@@ -141,6 +141,11 @@ void crowd_start(uint32_t id)
 
 void crowd_open(int nodes)
 {
+    crowd_open_for(nodes, 32 << 20);
+}
+
+void crowd_open_for(int nodes, uint32_t message_bytes_max)
+{
     struct world_config config = {
         .nodes = nodes,
         .each = { .cluster_name = "world",
@@ -151,7 +156,7 @@ void crowd_open(int nodes)
                   .poll = POLL_BACKOFF,
                   .poll_cpu = -1,
                   .rx_bytes = RX_BYTES,
-                  .message_bytes_max = 32 << 20,
+                  .message_bytes_max = message_bytes_max,
                   .clients_max = CROWD_CLIENTS,
                   .slow_policy = SLOW_BLOCK,
                   .slow_client_ms = 300,

@@ -18,7 +18,7 @@
 #include "sim/world.h"
 
 enum {
-    CROWD_NODES = 3,
+    CROWD_NODES = 9,
     CROWD_CLIENTS = 16, /* of one node */
     CROWD_STORY_BYTES = 1 << 20,
     CROWD_TX_BYTES = 2 << 20, /* twice the largest message: none is too long to go round */
@@ -47,6 +47,7 @@ extern struct world world;
 extern struct crowd_node crowd[CROWD_NODES + 1]; /* by id */
 
 void crowd_open(int nodes);
+void crowd_open_for(int nodes, uint32_t message_bytes_max);
 void crowd_close(void);
 void crowd_start(uint32_t id);
 /* The process of a node is gone, without a word, and its clients with it. */

@@ -53,7 +53,7 @@ static void setup_with(uint32_t tx_count, uint32_t frame_bytes)
     segment = malloc(SEGMENT_BYTES);
     for (size_t i = 0; i < SEGMENT_BYTES; i++)
         segment[i] = (uint8_t)(i * 7 + i / 251);
-    pack_init(&pack, &pool, frame_bytes);
+    pack_init(&pack, &pool, frame_bytes, RING_BULK_FREE_BYTES);
 }
 
 static void setup(void)

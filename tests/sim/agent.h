@@ -30,7 +30,7 @@ enum agent_size {
     SIZE_SMALL,  /* to 300 */
     SIZE_FRAMES, /* to 8 KiB */
     SIZE_BULK,   /* to 200 KiB */
-    SIZE_TURNS,  /* over 1 MiB: these take turns */
+    SIZE_TURNS,  /* some of these take turns */
     SIZE_HUGE,   /* the largest there is */
     SIZE_MIXED,
     AGENT_SIZES,
