@@ -116,15 +116,23 @@ static void say_logged(void *context, const char *line)
     log_notice("%s", line);
 }
 
-/* Clients cost three descriptors each, and their segments one each. */
-static void raise_descriptor_limit(void)
+static void raise_limit(int resource, const char *name)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (getrlimit(resource, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_warning("descriptor limit stays as it is: %s", strerror(errno));
+    if (setrlimit(resource, &limit) != 0)
+        log_warning("the limit of %s stays as it is: %s", name, strerror(errno));
+}
+
+/* Clients cost three descriptors each, and their segments one each; memory that is shared is a file
+ * to the kernel, and what grows over the limit is told as an error instead of killing us. */
+static void raise_limits(void)
+{
+    raise_limit(RLIMIT_NOFILE, "descriptors");
+    raise_limit(RLIMIT_FSIZE, "the size of files");
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 /* The parent waits until the child is up, so that its exit status is the start's. */
@@ -296,7 +304,7 @@ static int run_control(struct daemon *d, char *why, size_t why_bytes)
 
 static int run(struct daemon *d, char *why, size_t why_bytes)
 {
-    raise_descriptor_limit();
+    raise_limits();
     int failed = listen_check(&d->config, why, why_bytes);
     if (!failed)
         failed = state_open(&d->state, &d->config, why, why_bytes);
@@ -325,7 +333,9 @@ static int start(struct daemon *d, const struct config_report *report)
     }
     failed = log_open(&d->config, d->config.log_to_stderr || d->ready_fd >= 0);
     if (failed)
-        log_error("log file %s cannot be written: %s", d->config.log_file, strerror(-failed));
+        log_error("log file %s cannot be written: %s; nothing is logged there: mend it and start "
+                  "again, or say logging { to_logfile: no }",
+                  d->config.log_file, strerror(-failed));
     log_report(d->options->file, report);
     log_notice("synchrotrond " SYNCHROTRON_VERSION ": node %u of cluster %s", d->config.node_id,
                d->config.cluster_name);

@@ -5,9 +5,26 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static int no_memory(uint64_t bytes, int failed, char *why, size_t why_bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
+        snprintf(why, why_bytes,
+                 "no %llu bytes for received frames: files may have %llu here (ulimit -f), and "
+                 "shared memory counts as one; raise that limit",
+                 (unsigned long long)bytes, (unsigned long long)limit.rlim_cur);
+    else
+        snprintf(why, why_bytes,
+                 "no %llu bytes for received frames: %s; free memory, or lower zcb.rx_bytes and "
+                 "zcb.message_max",
+                 (unsigned long long)bytes, strerror(-failed));
+    return failed;
+}
 
 int resources_open(struct resources *r, const struct config *config, char *why, size_t why_bytes)
 {
@@ -17,13 +34,8 @@ int resources_open(struct resources *r, const struct config *config, char *why, 
     place_prefer(&r->place);
     int failed = zcb_arena_create(&r->rx, "synchrotron-rx", config->rx_bytes, ARENA_ID_RX, pages,
                                   ZCB_WRITER_CREATOR);
-    if (failed) {
-        snprintf(why, why_bytes,
-                 "no %llu bytes for received frames: %s; free memory, or lower zcb.rx_bytes and "
-                 "zcb.message_max",
-                 (unsigned long long)config->rx_bytes, strerror(-failed));
-        return failed;
-    }
+    if (failed)
+        return no_memory(config->rx_bytes, failed, why, why_bytes);
     failed = zcb_arena_create(&r->core_page, "synchrotron-core", CHAN_CORE_BYTES, ARENA_ID_CORE,
                               ZCB_PAGES_SMALL, ZCB_WRITER_CREATOR);
     if (failed) {

@@ -4,6 +4,7 @@ what to do."""
 
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -163,9 +164,9 @@ class Alone:
         self.conf.write_text(f"{text}system {{\n  state_dir: {folder}/state\n}}\n"
                              f"transport {{\n  port: {self.port}\n}}\n")
 
-    def run(self, *words, runtime=None, prefix=(), **environment):
+    def run(self, *words, runtime=None, prefix=(), limits=None, **environment):
         return subprocess.run([*prefix, DAEMON, *words, "-c", self.conf], capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=agents.LIMIT,
+                              stdin=subprocess.DEVNULL, preexec_fn=limits, timeout=agents.LIMIT,
                               env={**os.environ, "SYNCHROTRON_RUNTIME_DIR": str(runtime or self.runtime), **environment})
 
 
@@ -297,6 +298,20 @@ def test_a_state_dir_that_cannot_be_made_is_told_with_its_name(folder):
     done = Alone(folder).run("-f")
     assert done.returncode != 0
     assert "not started" in done.stderr and f"{folder}/state" in done.stderr, done.stderr
+
+
+def test_a_limit_of_file_sizes_below_the_memory_is_told_by_its_name(folder):
+    limit = 1 << 20
+    done = Alone(folder).run("-f", limits=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert done.returncode == 1, "it was killed"
+    assert "not started" in done.stderr and "ulimit -f" in done.stderr and str(limit) in done.stderr, done.stderr
+
+
+def test_a_log_file_that_cannot_be_is_told_with_its_remedy(folder):
+    (folder / "state").write_text("")  # so that it does not start
+    path = folder / "nowhere" / "log"
+    done = Alone(folder, GOOD + f"logging {{\n  to_logfile: yes\n  logfile: {path}\n}}\n").run("-f")
+    assert f"log file {path}" in done.stderr and "to_logfile: no" in done.stderr, done.stderr
 
 
 def test_a_warning_without_a_line_names_none_in_the_log(folder):
