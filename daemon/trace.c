@@ -59,7 +59,7 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
         snprintf(text, bytes, "ring: large message of port %" PRIu64 " starts again", t->a);
         return LOG_DEBUG;
     case RING_TRACE_PERSIST:
-        snprintf(text, bytes, "ring: waits for ring seq %" PRIu64 " to reach the disk", t->a);
+        snprintf(text, bytes, "ring: wants ring seq up to %" PRIu64 " on disk", t->a);
         return LOG_DEBUG;
     case RING_TRACE_OTHER_CLUSTER:
         snprintf(text, bytes,

@@ -173,6 +173,7 @@ void gather_enter_with(struct ring *r, enum ring_reason reason, int other)
     }
     timer_set(r, TIMER_FORM, r->now_ns + min_u64(2 * timer_unit(r), FORM_MOST_MS * NS_PER_MS));
     ring_seq_want(r, r->ring_seq_mine + RING_SEQ_STEP);
+    ring_seq_ahead(r, r->ring_seq_mine + PERSIST_BLOCK / 2);
     say_join(r);
     consensus_arm(r);
 }
@@ -286,6 +287,8 @@ static void join_merge(struct ring *r, const struct wire_join *join, int from)
     g->join_fail[from] = fail;
     g->join_ring_seq[from] = min_u64(join->head.ring_seq, r->ring_seq_mine + RING_SEQ_LEAP);
     g->join_has_ring[from] = join->head.ring_rep != NODE_NONE;
+    /* All disks at once, not each when the commit token comes by. */
+    ring_seq_ahead(r, g->join_ring_seq[from] + RING_SEQ_STEP);
 
     add_heard_of(r, set_of(from));
     if (join->flags & WIRE_LEAVING || set_has(fail, r->my_index)) {

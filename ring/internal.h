@@ -181,8 +181,8 @@ struct ring {
     struct node_set unlinked;             /* behind a link that is down, says the transport */
     uint64_t unlinked_ns[NODE_COUNT_MAX]; /* since when */
     uint64_t shaken_ns[NODE_COUNT_MAX];   /* when that last made us gather */
-    uint64_t ring_seq_mine, persisted, persist_wanted;
-    uint64_t persist_ns; /* since when we wait for a reservation */
+    uint64_t ring_seq_mine, persisted, persist_wanted, persist_needed;
+    uint64_t persist_ns; /* since when we wait for what is needed */
     bool persist_ask;
     uint64_t commit_hop;
 
@@ -214,9 +214,11 @@ void call_begin(struct ring *r, uint64_t now_ns, struct ring_out *out);
 void call_end(struct ring *r);
 int ring_node_index(const struct ring *r, uint32_t id); /* -1: not configured */
 void ring_state_set(struct ring *r, enum ring_state state, enum ring_reason reason);
-void ring_seq_want(struct ring *r, uint64_t seq); /* have seq reserved on disk */
-void ring_seq_ask(struct ring *r);                /* say so again */
-bool ring_seq_late(const struct ring *r);         /* it takes longer than others should wait */
+/* Have seq reserved on disk: we wait for it, or will need it soon. */
+void ring_seq_want(struct ring *r, uint64_t seq);
+void ring_seq_ahead(struct ring *r, uint64_t seq);
+void ring_seq_ask(struct ring *r);        /* say so again */
+bool ring_seq_late(const struct ring *r); /* it takes longer than others should wait */
 void ring_recent_add(struct ring *r, struct ring_id id);
 
 static inline bool ring_alone(const struct ring *r)

@@ -41,20 +41,26 @@ void ring_seq_ask(struct ring *r)
     timer_set(r, TIMER_PERSIST, r->now_ns + 4 * timer_unit(r));
 }
 
-void ring_seq_want(struct ring *r, uint64_t seq)
+void ring_seq_ahead(struct ring *r, uint64_t seq)
 {
     if (seq <= r->persisted || seq <= r->persist_wanted)
         return;
-    if (r->persist_wanted <= r->persisted)
-        r->persist_ns = r->now_ns;
     r->persist_wanted = seq + PERSIST_BLOCK;
     ring_trace_add(r, RING_TRACE_PERSIST, r->persist_wanted, 0, 0);
     ring_seq_ask(r);
 }
 
+void ring_seq_want(struct ring *r, uint64_t seq)
+{
+    if (seq > r->persisted && r->persist_needed <= r->persisted)
+        r->persist_ns = r->now_ns;
+    r->persist_needed = max_u64(r->persist_needed, seq);
+    ring_seq_ahead(r, seq);
+}
+
 bool ring_seq_late(const struct ring *r)
 {
-    return r->persist_wanted > r->persisted && r->now_ns - r->persist_ns > r->config.detect_ns;
+    return r->persist_needed > r->persisted && r->now_ns - r->persist_ns > r->config.detect_ns;
 }
 
 void configuration_set(const struct ring *r, struct configuration *c, struct ring_id id,

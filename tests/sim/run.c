@@ -61,10 +61,9 @@ static void before_turn(void *context, struct world_node *node)
 static void print_trace(const struct run *r, const struct world_node *node,
                         const struct ring_trace *t)
 {
-    static const char *const kinds[] = { "state",        "token lost", "join from",
-                                         "consensus of", "ring",       "failed",
-                                         "refused",      "bulk again", "waits for disk",
-                                         "impostor" };
+    static const char *const kinds[] = { "state",         "token lost", "join from", "consensus of",
+                                         "ring",          "failed",     "refused",   "bulk again",
+                                         "wants on disk", "impostor" };
     printf("%12.6f node %u: %s ", (double)r->world.now_ns / 1e9, node->id, kinds[t->kind]);
     if (t->kind == RING_TRACE_STATE)
         printf("%s -> %s (%s)\n", ring_state_name[t->a], ring_state_name[t->b],
