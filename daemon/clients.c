@@ -20,6 +20,14 @@ int clients_create(struct clients *cs, uint32_t clients_max, const struct zcb_ar
     return 0;
 }
 
+static void free_list(struct segment *segment)
+{
+    for (struct segment *next; segment; segment = next) {
+        next = segment->next;
+        free(segment);
+    }
+}
+
 void clients_destroy(struct clients *cs)
 {
     for (uint32_t i = 0; i < cs->count; i++) {
@@ -28,10 +36,8 @@ void clients_destroy(struct clients *cs)
             free(c->segment[s]);
         free(c);
     }
-    for (struct segment *segment = cs->retired, *next; segment; segment = next) {
-        next = segment->next;
-        free(segment);
-    }
+    free_list(cs->retired);
+    free_list(cs->spare);
     free(cs->list);
     *cs = (struct clients){ 0 };
 }

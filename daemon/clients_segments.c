@@ -26,12 +26,33 @@ void clients_segment_bytes(const struct clients *cs, uint64_t *bytes, uint64_t *
         count_bytes(s, bytes, used);
 }
 
+static struct segment *record_take(struct clients *cs)
+{
+    struct segment *segment = cs->spare;
+    if (!segment)
+        return malloc(sizeof(*segment));
+    cs->spare = segment->next;
+    cs->spare_count--;
+    return segment;
+}
+
+static void record_keep(struct clients *cs, struct segment *segment)
+{
+    if (cs->spare_count == SPARE_SEGMENTS) {
+        free(segment);
+        return;
+    }
+    segment->next = cs->spare;
+    cs->spare = segment;
+    cs->spare_count++;
+}
+
 uint32_t clients_segment_add(struct clients *cs, const struct core_segment_setup *setup)
 {
     struct client *c = clients_find(cs, setup->client_slot);
     if (!c || setup->index >= CHAN_SEGMENT_COUNT || c->segment[setup->index])
         return CS_ERR_INVALID_PARAM;
-    struct segment *segment = malloc(sizeof(*segment));
+    struct segment *segment = record_take(cs);
     if (!segment)
         return CS_ERR_NO_MEMORY;
     _Atomic uint64_t *free_shared = &c->setup.down->tx_free[setup->index];
@@ -62,7 +83,7 @@ static void gone(struct clients *cs, struct segment *segment)
         atomic_fetch_add_explicit(&cs->list[i]->setup.down->retired, 1, memory_order_release);
     cs->post(cs->context,
              &(struct core_event){ .type = CORE_EVENT_SEGMENT_GONE, .arg = segment->arena });
-    free(segment);
+    record_keep(cs, segment);
 }
 
 /* Closing segments of a client that no submit names any more, and that are drained. */

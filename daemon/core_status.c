@@ -34,7 +34,7 @@ static void fill_client(const struct core *core, const struct client *c,
 /* Records come and go with clients and their segments; everything else was made at start. */
 static uint64_t record_bytes(const struct clients *cs)
 {
-    uint64_t segments = 0;
+    uint64_t segments = cs->spare_count;
     for (uint32_t i = 0; i < cs->count; i++)
         for (int s = 0; s < CHAN_SEGMENT_COUNT; s++)
             segments += cs->list[i]->segment[s] != NULL;
