@@ -13,6 +13,7 @@ static void commit_enter(struct ring *r, struct ring_id id, struct node_set memb
 {
     configuration_set(r, &r->my_new_ring, id, memb);
     r->ring_seq_mine = id.seq;
+    ring_seq_ahead(r, id.seq + PERSIST_BLOCK / 2); /* the rings to come wait for no disk */
     r->commit_hop = hop;
     ring_state_set(r, RING_COMMIT, RING_REASON_CONSENSUS);
     timers_clear(r);

@@ -173,7 +173,6 @@ void gather_enter_with(struct ring *r, enum ring_reason reason, int other)
     }
     timer_set(r, TIMER_FORM, r->now_ns + min_u64(2 * timer_unit(r), FORM_MOST_MS * NS_PER_MS));
     ring_seq_want(r, r->ring_seq_mine + RING_SEQ_STEP);
-    ring_seq_ahead(r, r->ring_seq_mine + PERSIST_BLOCK / 2);
     say_join(r);
     consensus_arm(r);
 }

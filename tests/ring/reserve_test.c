@@ -35,6 +35,13 @@ static void hear(uint64_t ring_seq)
     join_receive(r, &wire.join);
 }
 
+static void commit_alone(void)
+{
+    gather_enter(r, RING_REASON_TOKEN_LOST);
+    commit_start(r, set_of(US - 1));
+    r->install.phase = INSTALL_NONE;
+}
+
 static void end(void)
 {
     inner_end(&in);
@@ -44,10 +51,10 @@ TestSuite(reserve, .init = setup, .fini = end);
 
 Test(reserve, more_is_asked_for_when_half_is_used_up)
 {
-    gather_enter(r, RING_REASON_TOKEN_LOST);
+    commit_alone();
     cr_assert(not(r->persist_ask));
-    r->ring_seq_mine += PERSIST_BLOCK / 2 + RING_SEQ_STEP;
-    gather_enter(r, RING_REASON_TOKEN_LOST);
+    r->ring_seq_mine += PERSIST_BLOCK / 2;
+    commit_alone();
     cr_assert(r->persist_ask);
     cr_assert(lt(u64, r->persisted + PERSIST_BLOCK / 2, r->persist_wanted));
 }
