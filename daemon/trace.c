@@ -4,22 +4,12 @@
 #include <inttypes.h>
 #include <syslog.h>
 
-static const char *state_name(uint64_t state)
-{
-    return state <= RING_RECOVERY ? ring_state_name[state] : "unknown";
-}
-
-static const char *reason_name(uint64_t reason)
-{
-    return reason <= RING_REASON_RECOVERED ? ring_reason_name[reason] : "unknown";
-}
-
 int trace_format(const struct ring_trace *t, char *text, size_t bytes)
 {
     switch ((enum ring_trace_kind)t->kind) {
     case RING_TRACE_STATE:
-        snprintf(text, bytes, "ring: %s, was %s: %s", state_name(t->b), state_name(t->a),
-                 reason_name(t->c));
+        snprintf(text, bytes, "ring: %s, was %s: %s", ring_state_name[t->b], ring_state_name[t->a],
+                 ring_reason_name[t->c]);
         return t->b == RING_GATHER && t->a == RING_OPERATIONAL ? LOG_INFO : LOG_DEBUG;
     case RING_TRACE_TOKEN_LOST:
         snprintf(text, bytes,
@@ -33,6 +23,14 @@ int trace_format(const struct ring_trace *t, char *text, size_t bytes)
                  " ms: the machine stood still, or others had its processor",
                  t->a / NS_PER_MS);
         return LOG_WARNING;
+    case RING_TRACE_LINKS:
+        if (t->a == 1)
+            snprintf(text, bytes, "the link to node %" PRIu64 " is %s", t->b,
+                     t->c ? "back" : "down");
+        else
+            snprintf(text, bytes, "links to %" PRIu64 " nodes are %s", t->a,
+                     t->c ? "back" : "down");
+        return LOG_NOTICE;
     case RING_TRACE_JOIN:
         snprintf(text, bytes, "ring: join from node %" PRIu64, t->a);
         return LOG_DEBUG;

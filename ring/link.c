@@ -40,6 +40,15 @@ static struct node_set configured(const struct ring *r, const uint32_t *id, int 
     return set;
 }
 
+static void trace_links(struct ring *r, struct node_set links, uint64_t back)
+{
+    uint64_t one = 0;
+    SET_EACH(i, links)
+    one = ring_id_of(r, i);
+    if (one)
+        ring_trace_add(r, RING_TRACE_LINKS, (uint64_t)set_count(links), one, back);
+}
+
 /* Whose link came up has not heard us: it is told again what we think, or that we are here. */
 static void links_changed(struct ring *r, struct node_set down, struct node_set up)
 {
@@ -56,10 +65,12 @@ void ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count
     call_begin(r, now_ns, out);
     struct node_set before = r->unlinked;
     r->unlinked = configured(r, down, count);
-    struct node_set fell = set_minus(r->unlinked, before);
+    struct node_set fell = set_minus(r->unlinked, before), rose = set_minus(before, r->unlinked);
     SET_EACH(i, fell)
     r->unlinked_ns[i] = r->now_ns;
+    trace_links(r, fell, 0);
+    trace_links(r, rose, 1);
     if (!r->left)
-        links_changed(r, fell, set_minus(before, r->unlinked));
+        links_changed(r, fell, rose);
     call_end(r);
 }

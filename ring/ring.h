@@ -154,10 +154,11 @@ enum ring_trace_kind {
     RING_TRACE_NODE_FAILED,   /* a: node id, b: by whom */
     RING_TRACE_REFUSED,       /* a: node id, b: their value, c: ours: version or frame size */
     RING_TRACE_BULK_RESTART,  /* a: port */
-    RING_TRACE_PERSIST,       /* a: seq waited for */
+    RING_TRACE_PERSIST,       /* a: up to this seq */
     RING_TRACE_AWAY,          /* a: ns */
     RING_TRACE_IMPOSTOR,      /* a: node whose address it has, b: node it says it is */
     RING_TRACE_OTHER_CLUSTER, /* a: node whose address it has */
+    RING_TRACE_LINKS,         /* a: how many, b: to a node, c: 1 they are back, 0 down */
 };
 
 enum ring_reason {

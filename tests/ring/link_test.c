@@ -54,6 +54,39 @@ Test(link, a_mesh_whose_links_to_a_node_go_down_goes_on_without_it_at_once)
     net_finish(net);
 }
 
+/* As the log has it: nodes[i] of `told`, down and back. */
+static void expect_told(struct ring *r, const struct ring_trace *told, int count)
+{
+    struct ring_trace trace;
+    int found = 0;
+    while (ring_trace_next(r, &trace)) {
+        if (trace.kind != RING_TRACE_LINKS)
+            continue;
+        cr_assert(lt(int, found, count));
+        cr_assert(eq(u64, trace.a, told[found].a));
+        cr_assert(eq(u64, trace.c, told[found].c));
+        if (trace.a == 1)
+            cr_assert(eq(u64, trace.b, told[found].b));
+        found++;
+    }
+    cr_assert(eq(int, found, count));
+}
+
+Test(link, every_change_is_told_of_once)
+{
+    static const struct ring_trace told[] = { { .a = 1, .b = 2 },
+                                              { .a = 1, .b = 3 },
+                                              { .a = 2, .c = 1 },
+                                              { .a = 2 },
+                                              { .a = 1, .b = 3, .c = 1 } };
+    static const uint32_t down[] = { 2, 2, 6, 0, 6, 2 };
+    struct net *net = three(9);
+    for (size_t i = 0; i < ARRAY_COUNT(down); i++)
+        net_links(net, 0, down[i]);
+    expect_told(net->node[0].ring, told, ARRAY_COUNT(told));
+    net_finish(net);
+}
+
 /* One that sees it is enough: the other hears of it. */
 Test(link, a_node_that_sees_no_link_hears_of_it)
 {

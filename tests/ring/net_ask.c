@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "trace.h"
+
 /* What can be asked of the network, and waited for. */
 
 uint32_t net_up_mask(const struct net *net)
@@ -106,12 +108,12 @@ void net_dump(const struct net *net)
                         e->ring_id.rep, e->members);
         }
     }
-    static const char *const kinds[] = { "state",  "token lost", "join",    "consensus", "conf",
-                                         "failed", "refused",    "restart", "persist" };
     for (int i = 0; i < net->node_count; i++) {
         struct ring_trace t;
-        while (net->node[i].up && ring_trace_next(net->node[i].ring, &t))
-            fprintf(stderr, "trace node %d %" PRIu64 " %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                    i + 1, t.now_ns / 1000, kinds[t.kind], t.a, t.b, t.c);
+        char text[192];
+        while (net->node[i].up && ring_trace_next(net->node[i].ring, &t)) {
+            trace_format(&t, text, sizeof(text));
+            fprintf(stderr, "trace node %d %" PRIu64 " %s\n", i + 1, t.now_ns / 1000, text);
+        }
     }
 }

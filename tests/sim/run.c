@@ -7,6 +7,7 @@
 #include "ask.h"
 #include "check.h"
 #include "tap.h"
+#include "trace.h"
 
 enum {
     SWEEP_TURNS = 5000,
@@ -61,15 +62,9 @@ static void before_turn(void *context, struct world_node *node)
 static void print_trace(const struct run *r, const struct world_node *node,
                         const struct ring_trace *t)
 {
-    static const char *const kinds[] = { "state",         "token lost", "join from", "consensus of",
-                                         "ring",          "failed",     "refused",   "bulk again",
-                                         "wants on disk", "impostor" };
-    printf("%12.6f node %u: %s ", (double)r->world.now_ns / 1e9, node->id, kinds[t->kind]);
-    if (t->kind == RING_TRACE_STATE)
-        printf("%s -> %s (%s)\n", ring_state_name[t->a], ring_state_name[t->b],
-               ring_reason_name[t->c]);
-    else
-        printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", t->a, t->b, t->c);
+    char text[192];
+    trace_format(t, text, sizeof(text));
+    printf("%12.6f node %u: %s\n", (double)r->world.now_ns / 1e9, node->id, text);
 }
 
 static void on_event(void *context, struct world_node *node, const struct core_event *event)
