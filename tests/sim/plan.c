@@ -16,6 +16,7 @@ enum {
     PURPOSE_DRILL,
     PURPOSE_RECOVERIES,
     PURPOSE_LINKS,
+    PURPOSE_STILL,
     MTU_LEAST = 620,
 };
 
@@ -32,6 +33,7 @@ const char *const drill_name[DRILLS] = {
     [DRILL_PAUSE] = "paused",
     [DRILL_CUT] = "cut off",
     [DRILL_LOSS] = "hear not all",
+    [DRILL_STILL] = "stand still together",
 };
 
 static uint32_t pick(struct draw *d, const uint32_t *choices, uint32_t count)
@@ -329,6 +331,14 @@ static void recoveries_fail(struct author *w)
     }
 }
 
+/* All on one machine, and that stands still. */
+static void stand_still(struct author *w)
+{
+    uint64_t ns = some_while(w);
+    for (uint32_t node = 1; node <= (uint32_t)w->plan->world.nodes; node++)
+        step(w, STEP_PAUSE, node)->ns = ns;
+}
+
 /* The transport knows of some of the links that are down, and thinks it of others now and then. */
 static void news(struct author *w)
 {
@@ -371,6 +381,9 @@ static void draw_drill(struct plan *p)
     if (drill->burst.count > 0 && draw_chance(&d, 400))
         drill->kind = DRILL_LOSS;
     drill->told = draw_chance(&d, 500);
+    if (draw_chance(&d, 150))
+        drill->kind = DRILL_STILL;
+    drill->still_ns = (uint64_t)draw_scale(&d, 50, 10000) * p->world.each.detect_ms * NS_PER_US;
 }
 
 static int by_time(const void *a, const void *b)
@@ -407,6 +420,11 @@ void plan_draw(struct plan *p, uint64_t seed, const struct plan_wish *wish)
     for (uint32_t i = draw_chance(&w.draw, 300) ? draw_between(&w.draw, 1, 3) : 0; i > 0; i--) {
         w.now_ns = draw64(&w.draw) % p->end_ns;
         recoveries_fail(&w);
+    }
+    w.draw = draw_stream(seed, PURPOSE_STILL);
+    for (uint32_t i = draw_chance(&w.draw, 200) ? draw_between(&w.draw, 1, 4) : 0; i > 0; i--) {
+        w.now_ns = draw64(&w.draw) % p->end_ns;
+        stand_still(&w);
     }
     w.draw = draw_stream(seed, PURPOSE_LINKS);
     news(&w);

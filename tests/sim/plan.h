@@ -53,6 +53,7 @@ enum drill_kind {
     DRILL_PAUSE, /* nothing runs there */
     DRILL_CUT,   /* those and the others do not hear each other */
     DRILL_LOSS,  /* nobody is gone: some frames are lost for a while */
+    DRILL_STILL, /* the machine of all stands still for a while: nothing runs on any */
     DRILLS,
 };
 extern const char *const drill_name[DRILLS];
@@ -62,7 +63,8 @@ struct plan_drill {
     uint32_t nodes;            /* who is gone, one bit an id; 0: none, for there is only one */
     bool told;                 /* CUT: all transports know */
     uint64_t calm_ns, busy_ns; /* before it nobody sends so long, then every agent does */
-    struct agent_burst burst;  /* count 0: nobody */
+    uint64_t still_ns;
+    struct agent_burst burst; /* count 0: nobody */
 };
 
 struct plan {

@@ -453,23 +453,39 @@ static void calm(struct run *r)
     verdict_broken(verdict(r), "E9", "one ring gives way to the next, long after all is mended");
 }
 
+/* The ring of all that was there is there. */
+static void expect_ring(struct run *r, struct ring_id id, const char *rule, const char *what)
+{
+    if (!verdict(r)->failed && (!world_is_one(&r->world, all_nodes(r)) ||
+                                !ring_id_equal(id, r->world.node[1].core->groups.ring_id)))
+        verdict_broken(verdict(r), rule, "ring %" PRIu64 ".%u has gone, and %s", id.seq, id.rep,
+                       what);
+}
+
 /* Frames are lost and asked for again: nobody makes another ring for their sake. */
 static void drill_loss(struct run *r)
 {
     const struct fault loss = {
         .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
     };
-    const struct groups *g = &r->world.node[1].core->groups;
     uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
-    struct ring_id id = g->ring_id;
+    struct ring_id id = r->world.node[1].core->groups.ring_id;
     not_calm(r);
     faults_begin(&r->faults, &loss, r->world.now_ns, r->world.now_ns + detect_ns);
     run_until(r, r->world.now_ns + 4 * detect_ns);
-    if (!verdict(r)->failed &&
-        (!world_is_one(&r->world, all_nodes(r)) || !ring_id_equal(id, g->ring_id)))
-        verdict_broken(verdict(r), "loss",
-                       "ring %" PRIu64 ".%u has gone, and nothing was lost but frames", id.seq,
-                       id.rep);
+    expect_ring(r, id, "loss", "nothing was lost but frames");
+}
+
+/* Time in which nobody runs is nobody's silence: all go on as if there had been none of it. */
+static void drill_still(struct run *r, uint64_t still_ns)
+{
+    uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
+    struct ring_id id = r->world.node[1].core->groups.ring_id;
+    not_calm(r);
+    for (uint32_t node = 1; node <= (uint32_t)r->world.count; node++)
+        node_step(r, &(struct plan_step){ .kind = STEP_PAUSE, .who = node, .ns = still_ns });
+    run_until(r, r->world.now_ns + still_ns + 4 * detect_ns);
+    expect_ring(r, id, "still", "nobody ran for a while");
 }
 
 /* Nodes are gone: the others have a view without them in the promised time. */
@@ -501,7 +517,10 @@ static void drill(struct run *r)
         return;
     }
     run_until(r, r->world.now_ns + drill->busy_ns);
-    drill_view(r, drill);
+    if (drill->kind == DRILL_STILL)
+        drill_still(r, drill->still_ns);
+    else
+        drill_view(r, drill);
 }
 
 /* Nobody has anything to say: the token rests, and turns once in an eighth of detect_ms. Each turn
