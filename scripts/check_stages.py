@@ -223,16 +223,20 @@ def count_tap(tally, name, lines, output):
 # The stages
 
 
+def is_of(test, *rooms):
+    return any(suite.split(":")[-1] in rooms for suite in test["suite"])
+
+
 def is_house(test):
-    return any(suite.endswith(":house") for suite in test["suite"])
+    return is_of(test, "house")
 
 
 def is_model(test):
-    return any(suite.endswith(":model") for suite in test["suite"])
+    return is_of(test, "model")
 
 
 def is_unit(test):
-    return not is_house(test) and not is_model(test)
+    return not is_of(test, "house", "model")
 
 
 def stage_house(tally, temporary):
@@ -295,7 +299,7 @@ def stage_coverage(tally, temporary):
 
 
 def runs_the_ring(test):
-    return any(suite.split(":")[-1] in ("ring", "daemon", "sim", "zcb") for suite in test["suite"])
+    return is_of(test, "ring", "daemon", "sim", "zcb")
 
 
 def stage_system(tally, temporary):
@@ -323,12 +327,17 @@ def stage_asan(tally, temporary):
 
 def stage_tsan(tally, temporary):
     sanitized("build-tsan", "thread", tally, temporary, slower=8, env={
-        "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
+        "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}, wanted=may_have_threads)
 
 
-def sanitized(folder, sanitizers, tally, temporary, slower, env):
+def may_have_threads(test):
+    """The ring and the simulator have none, and are slow under a sanitizer that looks for races."""
+    return is_unit(test) and (THOROUGH in os.environ or not is_of(test, "ring", "sim"))
+
+
+def sanitized(folder, sanitizers, tally, temporary, slower, env, wanted=is_unit):
     path = build(folder, [f"-Db_sanitize={sanitizers}", "-Dbuildtype=debugoptimized"])
-    meson_tests(path, tally, temporary, is_unit, slower, env)
+    meson_tests(path, tally, temporary, wanted, slower, env)
     env = {**env, "SYNCHROTRON_TEST_LIMIT": str(60 * slower)}
     pytest(path, tally, temporary, env, "test_*.py" if THOROUGH in os.environ else "test_c_*.py")
 
@@ -412,7 +421,7 @@ STAGES = {
     "system": (stage_system, "real daemons and clients, in network namespaces; release build"),
     "dpdk": (stage_dpdk, f"some of these on DPDK's ports {', '.join(DPDK_PORTS)}; release build"),
     "asan": (stage_asan, "units and C clients of daemons, address and undefined-behaviour sanitizers"),
-    "tsan": (stage_tsan, "units and C clients of daemons, thread sanitizer"),
+    "tsan": (stage_tsan, "units that may have threads and C clients of daemons, thread sanitizer"),
     "fuzz": (stage_fuzz, f"every fuzz target for {FUZZ_SECONDS} s"),
     "vm": (stage_vm, "scripts/vm, and real daemons in its machine; only when asked for"),
     "coverage": (stage_coverage, "how much of ring and groups is run; only when asked for"),
