@@ -138,24 +138,26 @@ static void add_heard_of(struct ring *r, struct node_set set)
     g->my_proc_set = set_or(g->my_proc_set, set);
 }
 
-/* Stop whatever is under way; the ring last installed stays ours until the next is. */
+/*
+ * Stop whatever is under way; the ring last installed stays ours until the next is. What was agreed
+ * for one that is not installed is not forgotten, nor who failed then: were it, those who go on
+ * from that and those who begin anew would take each other's JOINs for news, for ever.
+ */
 static void leave_state(struct ring *r, enum ring_reason reason)
 {
-    struct node_set aborted = { { 0 } };
+    struct node_set known = { { 0 } };
     token_signs_spread(r);
-    if (r->state == RING_RECOVERY) {
-        aborted = r->my_ring.memb;
+    if (r->state == RING_RECOVERY || r->state == RING_COMMIT)
+        known = r->gather.my_proc_set;
+    if (r->state == RING_RECOVERY)
         recovery_abort(r);
-    } else if (r->state == RING_COMMIT) {
-        aborted = r->my_new_ring.memb;
-    }
     token_forget(r);
     timers_clear(r);
     ring_state_set(r, RING_GATHER, reason);
 
     struct gather *g = &r->gather;
     memset(g, 0, sizeof(*g));
-    g->my_proc_set = set_or(set_or(set_of(r->my_index), r->my_ring.memb), aborted);
+    g->my_proc_set = set_or(set_or(set_of(r->my_index), r->my_ring.memb), known);
     g->my_fail_set = set_and(r->failed_before, g->my_proc_set);
     g->start_ns = r->now_ns;
     g->change_ns = r->now_ns;

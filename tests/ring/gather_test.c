@@ -150,3 +150,23 @@ Test(gather, a_join_that_a_switch_spreads_is_for_all_every_time)
     for (int i = 0; i < 5; i++)
         cr_assert(eq(u32, repeated_to(), ALL));
 }
+
+/* Else those who go on from there, and those who begin anew, take each other's JOINs for news. */
+Test(gather, who_failed_before_a_ring_that_came_to_nothing_has_failed_after_it)
+{
+    gather_as_one_of(MEMBERS, true);
+    configuration_set(r, &r->my_ring, r->my_ring.id, set_of(US - 1));
+    gather_enter(r, RING_REASON_TOKEN_LOST);
+    for (uint32_t id = 1; id <= 6; id++) {
+        if (id != US)
+            hear_with(id, 6, 8);
+    }
+    struct node_set failed = r->gather.my_fail_set;
+    cr_assert(eq(int, set_count(failed), 2));
+    configuration_set(r, &r->my_new_ring, (struct ring_id){ .seq = 8, .rep = 1 },
+                      set_minus(r->gather.my_proc_set, failed));
+    r->state = RING_COMMIT;
+    gather_enter(r, RING_REASON_JOIN);
+    cr_assert(set_equal(r->gather.my_fail_set, failed));
+    cr_assert(eq(int, set_count(r->gather.my_proc_set), MEMBERS));
+}

@@ -2,31 +2,16 @@
 """scripts/vm keeps its promises: what becomes of a command, and what its machine has."""
 import json
 import os
-import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.environ.get("SYNCHROTRON_BUILD", os.path.join(ROOT, "build"))
-VM = os.path.join(ROOT, "scripts", "vm")
+from machine import BUILD, HERE, PATIENCE, start, vm
+
 BARE = ("--devices", "0", "--hugepages", "0")  # starts soonest
-PATIENCE = 600  # that only a failure reaches
-
-
-def vm(*words, command):
-    return subprocess.run([VM, *words, "--", *command], cwd=ROOT, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=PATIENCE, check=False)
-
-
-def start(*words, command):
-    return subprocess.Popen([VM, *words, "--", *command], cwd=ROOT, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -161,104 +146,7 @@ def test_a_link_that_is_down_carries_nothing(found):
     assert (down, again) == (0, 200), f"of 200 datagrams {down} arrived with the link down, {again} when up again"
 
 
-# Network cards, another driver, our own daemons
-
-
-NICS = """echo $SYNCHROTRON_VM_NICS
-for nic in $(cat /run/nics); do basename $(readlink /sys/bus/pci/devices/$nic/driver); done
-ls -d /sys/bus/pci/devices/*/iommu_group | wc -l"""
-
-
-@pytest.mark.parametrize("model", ["e1000e", "virtio-net-pci"])
-@pytest.mark.parametrize("driver, words", [("uio_pci_generic", []), ("vfio-pci", ["--iommu"])])
-def test_network_cards_are_bound_to_the_driver_asked_for(driver, words, model):
-    done = vm("--devices", "0", "--nics", "3", "--nic-model", model, *words, command=["sh", "-c", NICS])
-    assert done.returncode == 0, done
-    addresses, *drivers, groups = done.stdout.splitlines()
-    assert len(addresses.split()) == 3, f"SYNCHROTRON_VM_NICS does not name three cards: {addresses}"
-    assert drivers == [driver] * 3, "not every card in /run/nics is bound to it"
-    assert (int(groups) > 0) == bool(words), "the IOMMU is not as asked for"
-
-
-def on_cards(model, *words, nics, command):
-    done = vm("--devices", "0", "--nics", str(nics), "--nic-model", model, "--limit", "1500", *words,
-              command=["env", "SYNCHROTRON_TEST_SLOWER=10", *command])
-    assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
-    return done.stdout
-
-
-def test_a_cable_is_pulled_and_plugged_in_again():
-    said = vm("--devices", "0", "--nics", "2", "--hugepages", "0", command=["bash", "-c", """
-        $SYNCHROTRON_VM_CABLE 1 off && $SYNCHROTRON_VM_CABLE 1 on && echo pulled
-        $SYNCHROTRON_VM_CABLE 2 off || echo no such card"""])
-    assert said.stdout == "pulled\nno such card\n", said
-
-
-E1000E_UIO = pytest.param("e1000e", [], id="e1000e-uio")
-E1000E_VFIO = pytest.param("e1000e", ["--iommu"], id="e1000e-vfio")
-VIRTIO_UIO = pytest.param("virtio-net-pci", [], id="virtio-uio")
-VIRTIO_VFIO = pytest.param("virtio-net-pci", ["--iommu"], id="virtio-vfio")
-LIFE = "short_life and (ipv4 or multicast-ipv4) and not jumbo"
-
-
-@pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
-def test_cards_keep_the_contract_of_transports(model, words):
-    program = os.path.join(BUILD, "tests", "transport", "transport_pci_contract_test")
-    said = on_cards(model, *words, nics=5, command=[program, "-j1", "--tap"])
-    claims = re.findall("^(ok|not ok)", said, re.MULTILINE)
-    assert len(claims) > 30 and "not ok" not in claims, said[-6000:]
-    assert "SKIP" not in said, said[-6000:]
-
-
-def system_tests(model, *words, chosen):
-    """How many passed."""
-    said = on_cards(model, *words, nics=3, command=[
-        "SYNCHROTRON_TEST_PORT=pci", "SYNCHROTRON_RACE_SECONDS=5", "/usr/bin/python3", "-B", "-m", "pytest", "-q",
-        "-p", "no:cacheprovider", "-k", chosen,
-        *(os.path.join(ROOT, "tests", "system", f"test_{name}.py")
-          for name in ("transports", "faults", "links", "c_race", "cards"))])
-    return int(re.search(r"(\d+) passed", said)[1])
-
-
-@pytest.mark.parametrize("model, words", [E1000E_UIO, VIRTIO_VFIO])
-def test_daemons_drive_cards_of_their_own(model, words):
-    """Three on one wire, by fan-out and by multicast: views, order, a large message, a death and a return. What is
-    copied is counted; and vfio-pci asks for a card that is taken away."""
-    assert system_tests(model, *words, chosen=f"({LIFE}) or cards") == 3 + bool(words)
-
-
-@pytest.mark.parametrize("model, words", [E1000E_VFIO, VIRTIO_UIO])
-def test_daemons_on_cards_lose_cables_and_each_other(model, words):
-    """And the race for the descriptor of a handle."""
-    chosen = f"({LIFE}) or in_turn or killed_and_restarted or who_has_no_link or one_dispatch or cards"
-    assert system_tests(model, *words, chosen=chosen) == 7 + bool(words)
-
-
-def place_test(chosen, *settings):
-    """The command that runs some of test_place.py."""
-    return [*settings, "/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen,
-            os.path.join(ROOT, "tests", "system", "test_place.py")]
-
-
-@pytest.mark.parametrize("model, words, woken_by", [
-    pytest.param("e1000e", ["--iommu"], "interrupt", id="e1000e-vfio"),
-    pytest.param("virtio-net-pci", ["--iommu"], "interrupt", id="virtio-vfio"),
-    pytest.param("e1000e", [], "clock", id="e1000e-uio")])
-def test_who_sleeps_on_a_card_is_woken_by_its_interrupts_where_it_has_them(model, words, woken_by):
-    said = on_cards(model, *words, nics=2, command=place_test(
-        "woken_by_what_comes or (on_its_processor and backoff)", "SYNCHROTRON_TEST_PORT=pci",
-        f"SYNCHROTRON_TEST_WOKEN_BY={woken_by}"))
-    assert "2 passed" in said, said
-
-
-ON_NODE_1 = 'for nic in $(cat /run/nics); do echo 1 >/sys/bus/pci/devices/$nic/numa_node; done; exec "$@"'
-
-
-@pytest.mark.parametrize("port", ["pci", "udp"])
-def test_memory_of_a_daemon_lies_on_the_node_of_its_card_or_its_processor(port):
-    said = on_cards("e1000e", "--iommu", "--cpus", "2", "--numa", "2", nics=1, command=[
-        "sh", "-c", ON_NODE_1, "sh", "env", *place_test("numa", f"SYNCHROTRON_TEST_PORT={port}")])
-    assert "1 passed" in said, said
+# Another driver, our own daemons
 
 
 def test_siw_is_another_driver():
