@@ -123,7 +123,7 @@ inline say_join(i)
 /* other: a set of one, or none */
 inline gather_enter(i, other)
 {
-    proc[i] = BIT(i) | ring_memb[i] | (FORMING(i) -> new_memb[i] : 0);
+    proc[i] = BIT(i) | ring_memb[i] | (FORMING(i) -> proc[i] : 0);
     fail[i] = before[i] & proc[i];
     proc[i] = proc[i] | (other);
     fail[i] = MINUS(fail[i], other);
