@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WORDS_MAX = 64, WORD_BYTES = 256, HUGE_PAGE_MB = 2 };
 
@@ -151,6 +152,32 @@ static int start_failed(char *why, size_t why_bytes)
                          said[0] ? said : "no reason given", strerror(-error));
 }
 
+/*
+ * EAL makes a folder for the files of processes that share its memory, and leaves it behind. Nobody
+ * shares ours: it gets one that goes again, unless dpdk.eal names one. It keeps the array, and
+ * moves its words about.
+ */
+static int init(const char *said)
+{
+    char folder[64], made[2][sizeof(folder) + sizeof("/dpdk/rte")];
+    snprintf(folder, sizeof(folder), "/tmp/synchrotron-eal-%d-XXXXXX", (int)getpid());
+    if (strstr(said, "--file-prefix") || !mkdtemp(folder))
+        return rte_eal_init(eal.count, eal.word);
+    const char *before = getenv("RUNTIME_DIRECTORY");
+    char *kept = before ? strdup(before) : NULL;
+    setenv("RUNTIME_DIRECTORY", folder, 1);
+    int used = rte_eal_init(eal.count, eal.word);
+    if (kept)
+        setenv("RUNTIME_DIRECTORY", kept, 1);
+    else
+        unsetenv("RUNTIME_DIRECTORY");
+    free(kept);
+    snprintf(made[0], sizeof(made[0]), "%s/dpdk/rte", folder);
+    snprintf(made[1], sizeof(made[1]), "%s/dpdk", folder);
+    (void)(rmdir(made[0]) + rmdir(made[1]) + rmdir(folder));
+    return used;
+}
+
 int dpdk_eal_start(const struct transport_dpdk *config, char *why, size_t why_bytes)
 {
     cpu_set_t affinity;
@@ -161,8 +188,7 @@ int dpdk_eal_start(const struct transport_dpdk *config, char *why, size_t why_by
         return transport_why(why, why_bytes, -E2BIG, "dpdk: dpdk.eal is too long: %.60s...",
                              config->eal);
     catch_log();
-    /* EAL keeps the array, and moves its words about. */
-    int used = rte_eal_init(eal.count, eal.word);
+    int used = init(config->eal);
     (void)pthread_setaffinity_np(pthread_self(), sizeof(affinity), &affinity); /* L1 */
     if (used < 0)
         return start_failed(why, why_bytes);
