@@ -17,6 +17,14 @@ int clients_create(struct clients *cs, uint32_t clients_max, const struct zcb_ar
     if (!cs->list)
         return -ENOMEM;
     segment_init(&cs->control, control, NULL);
+    while (cs->spare_count < SPARE_SEGMENTS) {
+        struct segment *segment = malloc(sizeof(*segment));
+        if (!segment) {
+            clients_destroy(cs);
+            return -ENOMEM;
+        }
+        clients_record_keep(cs, segment);
+    }
     return 0;
 }
 

@@ -30,7 +30,7 @@ enum {
     CLIENTS_BATCH = 64,           /* submits of one client in one turn */
     CONTROL_BYTES = 64 * 1024,    /* of payload of JOIN, LEAVE and SYNC under way */
     CONTROL_ARENA = UINT32_MAX,   /* never given to a client */
-    SPARE_SEGMENTS = 64,          /* records kept: segments come and go at load */
+    SPARE_SEGMENTS = 32,          /* records made at start: segments come and go at load */
 };
 
 enum membership_join { JOIN_WAITING, JOIN_SENT, JOIN_ORDERED };
@@ -92,7 +92,7 @@ struct clients {
     uint8_t sync[GWIRE_PART_BYTES]; /* the next part of our SYNC, */
     uint32_t sync_bytes;            /* 0: none waits */
     struct segment *retired;        /* closing or orphan, not idle yet */
-    struct segment *spare;          /* records for the next ones */
+    struct segment *spare;          /* records of SPARE_SEGMENTS that are not in use */
     uint32_t spare_count;
 };
 

@@ -16,6 +16,8 @@ uint32_t client_pushed(struct clients *cs, struct client *c);
 void client_close_segments(struct clients *cs, struct client *c);
 /* The client's record goes; its segments stay until they are drained. */
 void client_orphan_segments(struct clients *cs, struct client *c);
+/* The record of a segment that is gone waits for the next. */
+void clients_record_keep(struct clients *cs, struct segment *segment);
 /* Orphans that are drained. */
 bool clients_retire(struct clients *cs);
 

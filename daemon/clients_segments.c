@@ -36,7 +36,7 @@ static struct segment *record_take(struct clients *cs)
     return segment;
 }
 
-static void record_keep(struct clients *cs, struct segment *segment)
+void clients_record_keep(struct clients *cs, struct segment *segment)
 {
     if (cs->spare_count == SPARE_SEGMENTS) {
         free(segment);
@@ -83,7 +83,7 @@ static void gone(struct clients *cs, struct segment *segment)
         atomic_fetch_add_explicit(&cs->list[i]->setup.down->retired, 1, memory_order_release);
     cs->post(cs->context,
              &(struct core_event){ .type = CORE_EVENT_SEGMENT_GONE, .arg = segment->arena });
-    record_keep(cs, segment);
+    clients_record_keep(cs, segment);
 }
 
 /* Closing segments of a client that no submit names any more, and that are drained. */
