@@ -428,6 +428,7 @@ STAGES = {
 }
 QUICK = ("house", "unit")
 ASKED = ("coverage", "vm")
+BESIDE = ("vm",)  # runs while others do: an emulated machine takes one processor, and they mostly wait
 
 
 # Running them
@@ -448,6 +449,7 @@ def arguments():
                         help="only how much of ring and groups units and swarm run")
     parser.add_argument("--vm", action="append_const", dest="only", const="vm",
                         help="only what needs a virtual machine, which is fetched the first time")
+    parser.add_argument("--with-vm", action="store_true", help="everything, and what needs a virtual machine beside it")
     parser.add_argument("--list", action="store_true", help="name the stages and stop")
     return parser.parse_args()
 
@@ -475,6 +477,40 @@ def run_stage(name):
             print("    " + said.replace("\n", "\n    "))
     print(f"{name:12}{tally}  {time.monotonic() - start:.0f} s", flush=True)
     return tally
+
+
+class Beside:
+    """A stage in a process of its own, which gets what the others leave of the processors."""
+
+    def __init__(self, name):
+        self.name = name
+        self.output = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([sys.executable, "-B", os.path.abspath(__file__), "--only", name],
+                                        stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+        try:
+            with open(f"/proc/{self.process.pid}/autogroup", "w", encoding="ascii") as file:
+                file.write("10")  # nice: of all that is in its session
+        except OSError:
+            pass  # a kernel that has none
+
+    def finish(self):
+        status = self.process.wait()
+        self.output.seek(0)
+        said = self.output.read().decode(errors="replace").rstrip()
+        *lines, last = said.splitlines() or [""]
+        print("\n".join(lines), flush=True)
+        tally = Tally()
+        counted = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", last)
+        if not counted or (status != 0) != (int(counted[2]) > 0):
+            tally.fail(f"{self.name}: exit status {status}: {last}")
+        else:
+            tally.passed, tally.failed, tally.skipped = map(int, counted.groups())
+        return tally
+
+    def stop(self):
+        signal_group(self.process.pid, signal.SIGINT)
+        self.process.wait()
 
 
 def sweep_processes(temporary):
@@ -524,15 +560,32 @@ def main():
         os.environ[THOROUGH] = "yes"
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    total = Tally()
-    try:
-        for name in STAGES:
-            if name in (chosen.only or (QUICK if chosen.quick else STAGES.keys() - ASKED)):
-                total.add(run_stage(name))
-    except KeyboardInterrupt:
-        total.fail("stopped")
+    total = run_stages(stages_of(chosen))
     print(total)
     return 1 if total.failed or not total.passed else 0
+
+
+def stages_of(chosen):
+    names = chosen.only or (QUICK if chosen.quick else STAGES.keys() - ASKED | ({"vm"} if chosen.with_vm else set()))
+    return [name for name in STAGES if name in names]
+
+
+def run_stages(names):
+    total = Tally()
+    beside = []
+    try:
+        beside = [Beside(name) for name in names if name in BESIDE and len(names) > 1]
+        started = [stage.name for stage in beside]
+        for name in names:
+            if name not in started:
+                total.add(run_stage(name))
+        for stage in beside:
+            total.add(stage.finish())
+    except KeyboardInterrupt:
+        for stage in beside:
+            stage.stop()
+        total.fail("stopped")
+    return total
 
 
 if __name__ == "__main__":
