@@ -85,3 +85,14 @@ bool watch_slow(struct watch_slow *w, const struct core *core, uint64_t now_ns, 
     }
     return true;
 }
+
+/* What has come of a message says nothing of its length, but that it is no less. */
+bool watch_large(const struct core *core, struct verdict *v)
+{
+    uint32_t under_way = 0, free_bytes = ring_bulk_free_bytes(core->groups.node_count);
+    for (int n = 0; n < core->groups.node_count; n++)
+        under_way += core->deliver.partial[n].bytes > free_bytes;
+    return under_way <= 1 ||
+           verdict_broken(v, "large", "node %u: large messages of %u nodes are under way at once",
+                          core->config->node_id, under_way);
+}

@@ -12,6 +12,7 @@
  *             debt     what is owed only grows until a ring is installed (V2 of ring/recovery.c)
  *             laggard  with the policy `block` a client that stops senders moves within
  *                      slow_client_ms, or goes
+ *             large    of messages that need the token's permission one is under way at a time
  */
 #include "internal.h"
 #include "verdict.h"
@@ -43,5 +44,8 @@ bool watch_slow(struct watch_slow *w, const struct core *core, uint64_t now_ns, 
 /* One of them: how it stands now. False when it has stood for too long. */
 bool watch_client(struct watch_client *c, bool stops, uint64_t moved, uint64_t most_ns,
                   uint64_t now_ns);
+
+/* Large: at any time. False when the verdict is spoken. */
+bool watch_large(const struct core *core, struct verdict *v);
 
 #endif

@@ -185,3 +185,19 @@ Test(watch, time_in_which_the_node_stood_still_does_not_count)
     cr_expect(fine_for(s, 200, 0));
     scene_free(s);
 }
+
+Test(watch, two_large_messages_under_way_at_once_are_seen)
+{
+    struct verdict v = { 0 };
+    struct core *core = calloc(1, sizeof(*core));
+    struct config config = { .node_id = 1 };
+    core->config = &config;
+    core->groups.node_count = 3;
+    core->deliver.partial[0].bytes = RING_BULK_FREE_BYTES + 1;
+    core->deliver.partial[2].bytes = RING_BULK_FREE_BYTES;
+    cr_expect(watch_large(core, &v), "the second may be one that needs no permission");
+    core->deliver.partial[2].bytes++;
+    cr_expect(not(watch_large(core, &v)));
+    cr_expect(eq(str, v.rule, (char *)"large"));
+    free(core);
+}

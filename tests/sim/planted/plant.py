@@ -60,6 +60,10 @@ BUGS = {
         "ring/pack.c",
         "    whole->fence = pack->frames_begun;",
         "    whole->fence = 0;"),
+    "permission_taken_from_others": (
+        "ring/token.c",
+        "    if (large && r->gate_open && t->bulk_owner == NODE_NONE)",
+        "    if (large && r->gate_open)"),
     # Membership
     "fail_set_shrinks": (
         "ring/gather.c",
