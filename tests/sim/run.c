@@ -83,6 +83,7 @@ static uint64_t turned(void *context, struct world_node *node)
     tap.life = HIST_NOBODY;
     watch_slow(&r->watch_slow[node->id], node->core, r->world.now_ns, verdict(r));
     watch_large(node->core, verdict(r));
+    watch_disk(node->core->ring, node->disk_seq, verdict(r));
     return agents_turned(&r->agents, node);
 }
 

@@ -96,3 +96,11 @@ bool watch_large(const struct core *core, struct verdict *v)
            verdict_broken(v, "large", "node %u: large messages of %u nodes are under way at once",
                           core->config->node_id, under_way);
 }
+
+bool watch_disk(const struct ring *r, uint64_t disk_seq, struct verdict *v)
+{
+    return r->persisted <= disk_seq ||
+           verdict_broken(v, "disk",
+                          "node %u counts on ring seq %" PRIu64 ", and its disk has %" PRIu64,
+                          r->config.node_id, r->persisted, disk_seq);
+}

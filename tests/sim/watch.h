@@ -13,6 +13,7 @@
  *             laggard  with the policy `block` a client that stops senders moves within
  *                      slow_client_ms, or goes
  *             large    of messages that need the token's permission one is under way at a time
+ *             disk     what a ring takes for written is on its disk
  */
 #include "internal.h"
 #include "verdict.h"
@@ -47,5 +48,8 @@ bool watch_client(struct watch_client *c, bool stops, uint64_t moved, uint64_t m
 
 /* Large: at any time. False when the verdict is spoken. */
 bool watch_large(const struct core *core, struct verdict *v);
+
+/* Disk: at any time. False when the verdict is spoken. */
+bool watch_disk(const struct ring *r, uint64_t disk_seq, struct verdict *v);
 
 #endif

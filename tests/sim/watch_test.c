@@ -201,3 +201,14 @@ Test(watch, two_large_messages_under_way_at_once_are_seen)
     cr_expect(eq(str, v.rule, (char *)"large"));
     free(core);
 }
+
+Test(watch, a_ring_that_counts_on_what_is_not_written_is_seen)
+{
+    struct verdict v = { 0 };
+    struct ring *r = calloc(1, sizeof(*r));
+    r->persisted = 1028;
+    cr_expect(watch_disk(r, 1028, &v));
+    cr_expect(not(watch_disk(r, 1027, &v)));
+    cr_expect(eq(str, v.rule, (char *)"disk"));
+    free(r);
+}

@@ -81,6 +81,10 @@ BUGS = {
         "ring/commit.c",
         "    if (seq > r->persisted) {",
         "    if (false && seq > r->persisted) {"),
+    "ring_id_not_yet_on_disk_counted_on": (
+        "ring/ring.c",
+        "    r->persisted = max_u64(r->persisted, seq);",
+        "    r->persisted = max_u64(r->persisted, r->persist_wanted);"),
     "transitional_configuration_left_out": (
         "ring/deliver.c",
         "        return deliver_transitional(r);",
