@@ -607,10 +607,11 @@ void agents_free(struct agents *a)
         agents_node_down(a, node);
 }
 
-/* The core has taken all of it, and needs none of it any more. */
+/* The core has taken all of it, needs none of it any more, and says that it would take more. */
 static bool all_sent(struct agent_handle *h)
 {
-    if (spsc_room(&h->fake.submit) < CHAN_SUBMIT_COUNT)
+    if (spsc_room(&h->fake.submit) < CHAN_SUBMIT_COUNT ||
+        atomic_load_explicit(&h->fake.down->congested, memory_order_relaxed))
         return false;
     for (int i = 0; i < CHAN_SEGMENT_COUNT; i++) {
         if (h->segment[i] && !h->segment_closing[i] &&

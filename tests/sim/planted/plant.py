@@ -164,6 +164,10 @@ BUGS = {
         "ring/timers.c",
         "    if (timer_armed(r, TIMER_LOSS) && r->returns++ < RETURNS_MAX)",
         "    if (false && r->returns++ < RETURNS_MAX)"),
+    "congestion_never_ends": (
+        "daemon/intake.c",
+        "    bool congested = waiting >= (c->congested ? CHAN_SUBMIT_COUNT / 2 : CHAN_SUBMIT_COUNT * 3 / 4);",
+        "    bool congested = c->congested || waiting >= CHAN_SUBMIT_COUNT * 3 / 4;"),
     "slow_client_stops_the_ring_for_ever": (
         "daemon/slow.c",
         "    if (waits)",
