@@ -490,6 +490,30 @@ static void drill_still(struct run *r, uint64_t still_ns)
     expect_ring(r, id, "still", "nobody ran for a while");
 }
 
+/* Frames that were asked for again, or came and were not taken. */
+static uint64_t in_vain(const struct run *r)
+{
+    uint64_t frames = 0;
+    for (int i = 1; i <= r->world.count; i++) {
+        const struct ring_stats *s = ring_stats(r->world.node[i].core->ring);
+        frames += s->rtr_asked + s->rx_no_room;
+    }
+    return frames;
+}
+
+/* They send, and nothing is lost: no frame is asked for before it can have come, and none comes
+ * where there is no room for it. */
+static void work(struct run *r, uint64_t busy_ns)
+{
+    uint64_t before = in_vain(r);
+    run_until(r, r->world.now_ns + busy_ns);
+    uint64_t frames = in_vain(r) - before;
+    if (frames > 0)
+        verdict_broken(verdict(r), "in vain",
+                       "%" PRIu64 " frames were asked for again or not taken, and none was lost",
+                       frames);
+}
+
 /* Nodes are gone: the others have a view without them in the promised time. */
 static void drill_view(struct run *r, const struct plan_drill *drill)
 {
@@ -518,7 +542,9 @@ static void drill(struct run *r)
         drill_loss(r);
         return;
     }
-    run_until(r, r->world.now_ns + drill->busy_ns);
+    work(r, drill->busy_ns);
+    if (verdict(r)->failed)
+        return;
     if (drill->kind == DRILL_STILL)
         drill_still(r, drill->still_ns);
     else

@@ -56,6 +56,10 @@ BUGS = {
         "ring/rtr.c",
         "    uint64_t seq = w->my_aru + 1;",
         "    uint64_t seq = w->my_aru + 2;"),
+    "asked_for_before_it_can_have_come": (
+        "ring/rtr.c",
+        "    uint64_t end = min_u64(r->shown_seq, t->seq);",
+        "    uint64_t end = t->seq;"),
     "bulk_passes_what_was_before_it": (
         "ring/pack.c",
         "    whole->fence = pack->frames_begun;",
