@@ -34,6 +34,7 @@ const char *const drill_name[DRILLS] = {
     [DRILL_CUT] = "cut off",
     [DRILL_LOSS] = "hear not all",
     [DRILL_STILL] = "stand still together",
+    [DRILL_DISK] = "started again without disks",
 };
 
 static uint32_t pick(struct draw *d, const uint32_t *choices, uint32_t count)
@@ -384,6 +385,8 @@ static void draw_drill(struct plan *p)
     if (draw_chance(&d, 150))
         drill->kind = DRILL_STILL;
     drill->still_ns = (uint64_t)draw_scale(&d, 50, 10000) * p->world.each.detect_ms * NS_PER_US;
+    if (draw_chance(&d, 80))
+        drill->kind = DRILL_DISK;
 }
 
 static int by_time(const void *a, const void *b)

@@ -54,6 +54,7 @@ enum drill_kind {
     DRILL_CUT,   /* those and the others do not hear each other */
     DRILL_LOSS,  /* nobody is gone: some frames are lost for a while */
     DRILL_STILL, /* the machine of all stands still for a while: nothing runs on any */
+    DRILL_DISK,  /* they start again, and cannot write their disks */
     DRILLS,
 };
 extern const char *const drill_name[DRILLS];

@@ -24,7 +24,7 @@ static void print_drill(FILE *to, const struct plan *p)
         return;
     fprintf(to, "when all is well: %s for %.3f ms, nodes", d->burst.count ? "all send" : "nothing",
             (double)d->busy_ns / 1e6);
-    print_nodes(to, p, d->kind >= DRILL_LOSS ? UINT32_MAX : d->nodes);
+    print_nodes(to, p, d->kind == DRILL_LOSS || d->kind == DRILL_STILL ? UINT32_MAX : d->nodes);
     fprintf(to, " %s%s\n", drill_name[d->kind], d->told && d->kind == DRILL_CUT ? ", told" : "");
 }
 

@@ -17,6 +17,7 @@ enum {
     CALM_DETECTS = 3,
     CALM_TRIES = 10,
     DRILL_LOSS_PPM = 30000,
+    DISK_DETECTS = 8,
     WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
 };
 
@@ -527,6 +528,27 @@ static void drill_view(struct run *r, const struct plan_drill *drill)
                        (double)most_ns / 1e6, drill->nodes, drill_name[drill->kind]);
 }
 
+/* Who must write its disk and cannot keeps silent when it has tried for long enough: then the
+ * others have a ring, and keep it. */
+static void drill_disk(struct run *r, const struct plan_drill *drill)
+{
+    uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
+    uint32_t other = (uint32_t)__builtin_ctz(all_nodes(r) & ~drill->nodes);
+    for (uint32_t node = 1; node <= (uint32_t)r->world.count; node++) {
+        if (!(drill->nodes >> node & 1))
+            continue;
+        r->world.node[node].disk_fails_ns = NS_NEVER;
+        node_step(r, &(struct plan_step){ .kind = STEP_CRASH, .who = node, .ns = drill->busy_ns });
+    }
+    run_until(r, r->world.now_ns + DISK_DETECTS * detect_ns);
+    struct ring_id id = r->world.node[other].core->groups.ring_id;
+    run_until(r, r->world.now_ns + 2 * detect_ns);
+    if (!verdict(r)->failed &&
+        (!drilled(r, drill) || !ring_id_equal(id, r->world.node[other].core->groups.ring_id)))
+        verdict_broken(verdict(r), "silence", "nodes %x cannot write, and the others have no ring",
+                       drill->nodes);
+}
+
 static void drill(struct run *r)
 {
     const struct plan_drill *drill = &r->plan->drill;
@@ -545,10 +567,17 @@ static void drill(struct run *r)
     work(r, drill->busy_ns);
     if (verdict(r)->failed)
         return;
-    if (drill->kind == DRILL_STILL)
+    switch (drill->kind) {
+    case DRILL_STILL:
         drill_still(r, drill->still_ns);
-    else
+        break;
+    case DRILL_DISK:
+        drill_disk(r, drill);
+        break;
+    default:
         drill_view(r, drill);
+        break;
+    }
 }
 
 /* Nobody has anything to say: the token rests, and turns once in an eighth of detect_ms. Each turn

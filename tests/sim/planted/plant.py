@@ -89,6 +89,10 @@ BUGS = {
         "ring/ring.c",
         "    r->persisted = max_u64(r->persisted, seq);",
         "    r->persisted = max_u64(r->persisted, r->persist_wanted);"),
+    "never_too_late_to_wait_for_the_disk": (
+        "ring/ring.c",
+        "    if (seq > r->persisted && r->persist_needed <= r->persisted)",
+        "    if (seq > r->persisted)"),
     "transitional_configuration_left_out": (
         "ring/deliver.c",
         "        return deliver_transitional(r);",
