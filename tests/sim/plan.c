@@ -34,6 +34,7 @@ const char *const drill_name[DRILLS] = {
     [DRILL_CUT] = "cut off",
     [DRILL_LOSS] = "hear not all",
     [DRILL_STILL] = "stand still together",
+    [DRILL_STOP] = "stopped",
     [DRILL_DISK] = "started again without disks",
 };
 
@@ -387,6 +388,12 @@ static void draw_drill(struct plan *p)
     drill->still_ns = (uint64_t)draw_scale(&d, 50, 10000) * p->world.each.detect_ms * NS_PER_US;
     if (draw_chance(&d, 80))
         drill->kind = DRILL_DISK;
+    drill->lossy = draw_chance(&d, 500);
+    if (draw_chance(&d, 150)) {
+        drill->kind = DRILL_STOP;
+        drill->burst.count = 0; /* it first sends what it has, and that takes what it takes */
+        drill->nodes &= -drill->nodes;
+    }
 }
 
 static int by_time(const void *a, const void *b)

@@ -54,6 +54,7 @@ enum drill_kind {
     DRILL_CUT,   /* those and the others do not hear each other */
     DRILL_LOSS,  /* nobody is gone: some frames are lost for a while */
     DRILL_STILL, /* the machine of all stands still for a while: nothing runs on any */
+    DRILL_STOP,  /* one of them stops in good order */
     DRILL_DISK,  /* they start again, and cannot write their disks */
     DRILLS,
 };
@@ -65,6 +66,7 @@ struct plan_drill {
     bool told;                 /* CUT: all transports know */
     uint64_t calm_ns, busy_ns; /* before it nobody sends so long, then every agent does */
     uint64_t still_ns;
+    bool lossy;               /* STOP: some frames are lost meanwhile */
     struct agent_burst burst; /* count 0: nobody */
 };
 

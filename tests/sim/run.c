@@ -6,6 +6,7 @@
 
 #include "ask.h"
 #include "check.h"
+#include "gwire.h"
 #include "tap.h"
 #include "trace.h"
 
@@ -18,6 +19,7 @@ enum {
     CALM_TRIES = 10,
     DRILL_LOSS_PPM = 30000,
     DISK_DETECTS = 8,
+    LOSSY_STOP_DETECTS = 4,
     WAIT_DETECTS = 8, /* so many times detect_ms a step lies in wait */
 };
 
@@ -398,17 +400,19 @@ static void drill_blow(struct run *r, const struct plan_drill *drill)
     not_calm(r);
     if (drill->kind == DRILL_CUT)
         faults_begin(&r->faults, &cut, r->world.now_ns, NS_NEVER);
+    static const enum step_kind kind[DRILLS] = {
+        [DRILL_CRASH] = STEP_CRASH, [DRILL_PAUSE] = STEP_PAUSE, [DRILL_STOP] = STEP_STOP
+    };
     for (uint32_t node = 1; node <= (uint32_t)r->world.count && drill->kind != DRILL_CUT; node++) {
-        struct plan_step step = { .kind = drill->kind == DRILL_CRASH ? STEP_CRASH : STEP_PAUSE,
-                                  .who = node,
-                                  .ns = 3600 * NS_PER_S };
+        struct plan_step step = { .kind = kind[drill->kind], .who = node, .ns = 3600 * NS_PER_S };
         if (drill->nodes >> node & 1)
             node_step(r, &step);
     }
 }
 
 /* What is promised for silence that begins when all is well: by the slowest of the clocks. Where
- * the transports know which links are down, an eighth of detect_ms is all it takes. */
+ * the transports know which links are down, an eighth of detect_ms is all it takes; nor does
+ * anybody wait for who says that it goes, unless that is lost. */
 static uint64_t view_most_ns(const struct run *r)
 {
     const struct plan_drill *drill = &r->plan->drill;
@@ -416,6 +420,8 @@ static uint64_t view_most_ns(const struct run *r)
     const struct world_config *c = &r->plan->world;
     const struct ring_config ring = { .detect_ns = c->each.detect_ms * NS_PER_MS };
     uint64_t silence_ns = told ? ring.detect_ns / 8 : ring_view_ns_worst(&ring, 0);
+    if (drill->kind == DRILL_STOP)
+        silence_ns = drill->lossy ? LOSSY_STOP_DETECTS * ring.detect_ns : ring.detect_ns / 8;
     uint64_t hop_ns = c->net.faults.delay_ns_most + 2 * c->turn_ns, most_ns = 0;
     for (int i = 1; i <= r->world.count; i++) {
         uint64_t rate = (uint64_t)(1000000 + r->world.node[i].clock.ppm);
@@ -528,6 +534,36 @@ static void drill_view(struct run *r, const struct plan_drill *drill)
                        (double)most_ns / 1e6, drill->nodes, drill_name[drill->kind]);
 }
 
+static bool tells_of_loss(const struct history *h, const struct hist_event *event)
+{
+    const struct hist_view *view = event->kind == HIST_VIEW ? &h->views.at[event->index] : NULL;
+    return view && view->left_count > 0 &&
+           (history_addresses(h, view) + view->member_count)->reason == REASON_NODEDOWN;
+}
+
+/* Who stops in good order is not lost: its processes go, each with a view, then it does. */
+static void drill_stop(struct run *r, const struct plan_drill *drill)
+{
+    const struct fault loss = {
+        .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
+    };
+    const struct history *h = &r->history;
+    uint64_t begin_ns = r->world.now_ns;
+    if (drill->lossy)
+        faults_begin(&r->faults, &loss, begin_ns, NS_NEVER);
+    drill_view(r, drill);
+    for (uint32_t i = 0; i < h->handles.count; i++) {
+        const struct hist_handle *handle = &h->handles.at[i];
+        for (uint32_t k = handle->log.count; k-- > 0 && handle->log.at[k].at_ns >= begin_ns;) {
+            if (tells_of_loss(h, &handle->log.at[k]))
+                verdict_broken(
+                    verdict(r), "stop",
+                    "handle %u is told of nodes that are down, and nodes %x were stopped", i,
+                    drill->nodes);
+        }
+    }
+}
+
 /* Who must write its disk and cannot keeps silent when it has tried for long enough: then the
  * others have a ring, and keep it. */
 static void drill_disk(struct run *r, const struct plan_drill *drill)
@@ -570,6 +606,9 @@ static void drill(struct run *r)
     switch (drill->kind) {
     case DRILL_STILL:
         drill_still(r, drill->still_ns);
+        break;
+    case DRILL_STOP:
+        drill_stop(r, drill);
         break;
     case DRILL_DISK:
         drill_disk(r, drill);
