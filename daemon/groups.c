@@ -347,6 +347,10 @@ void groups_check(const struct groups *g)
         }
     }
     for (int n = 0; n < g->node_count; n++) {
+        uint32_t staged = 0;
+        for (const struct member *member = g->node[n].staged; member; member = member->next)
+            staged++;
+        INVARIANT(!g->exchange.open || staged == g->node[n].staged_count);
         for (uint32_t slot = 0; slot < g->node[n].slot_room; slot++) {
             const struct member *member = g->node[n].port[slot];
             INVARIANT(!member ||

@@ -151,6 +151,10 @@ BUGS = {
         "daemon/groups.c",
         "    node->member_count--;",
         "    (void)node;"),
+    "staged_members_count_from_exchange_to_exchange": (
+        "daemon/sync.c",
+        "        node->staged_count = 0;",
+        "        (void)node->staged_count;"),
     # Delivery to clients, and what holds buffers
     "view_before_its_last_message": (
         "daemon/deliver.c",
