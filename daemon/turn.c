@@ -227,10 +227,12 @@ static void traces(struct core *core)
         core_post(core, &event);
 }
 
-/* Our processes have left, in everybody's order; then we do. */
+/* Our processes have left, in everybody's order; then we do. Not while others may yet have to
+ * install the ring: without us they could not, and would part from those who have. */
 static void stop_if_done(struct core *core)
 {
-    bool left = clients_all_sent(&core->clients) && core->groups.own->member_count == 0;
+    bool left = clients_all_sent(&core->clients) && core->groups.own->member_count == 0 &&
+                !core->groups.exchange.changing;
     bool may = core_may_call_ring(core);
     if ((!left || !may) && core->now_ns < core->stop_deadline_ns)
         return;
