@@ -296,7 +296,8 @@ static void sender_alive(struct ring *r, const struct wire_head *head)
 static void control_receive(struct ring *r, const struct wire_view *view)
 {
     bool ours = ring_id_equal(wire_ring_id(view->head), r->my_ring.id);
-    sender_alive(r, view->head);
+    if (view->head->type != WIRE_JOIN || !(view->join->flags & WIRE_LEAVING))
+        sender_alive(r, view->head); /* a goodbye, said twice, is no sign of life */
     switch (view->head->type) {
     case WIRE_JOIN:
         join_receive(r, view->join);
