@@ -392,7 +392,6 @@ static void draw_drill(struct plan *p)
     if (draw_chance(&d, 150)) {
         drill->kind = DRILL_STOP;
         drill->burst.count = 0; /* it first sends what it has, and that takes what it takes */
-        drill->nodes &= -drill->nodes;
     }
 }
 

@@ -54,7 +54,7 @@ enum drill_kind {
     DRILL_CUT,   /* those and the others do not hear each other */
     DRILL_LOSS,  /* nobody is gone: some frames are lost for a while */
     DRILL_STILL, /* the machine of all stands still for a while: nothing runs on any */
-    DRILL_STOP,  /* one of them stops in good order */
+    DRILL_STOP,  /* those stop in good order */
     DRILL_DISK,  /* they start again, and cannot write their disks */
     DRILLS,
 };
