@@ -49,13 +49,21 @@ static bool consensus(const struct ring *r)
     return true;
 }
 
+/* Its link is down, and what we heard of it may have been under way when it went down. Who is heard
+ * for longer is heard by another way, or the news is not true. */
+static bool unlinked(const struct ring *r, int i)
+{
+    return set_has(r->unlinked, i) &&
+           r->alive_ns[i] <= r->unlinked_ns[i] + timer_unlinked_ns(r) / 2;
+}
+
 /* When node i counts as silent. Hearsay gets as long as somebody who was heard just then. */
 static uint64_t silent_ns(const struct ring *r, int i)
 {
     uint64_t heard = max_u64(r->alive_ns[i], r->gather.added_ns[i]);
-    if (set_has(r->unlinked, i))
+    if (unlinked(r, i))
         return max_u64(max_u64(heard, r->unlinked_ns[i]), r->gather.start_ns) +
-               timer_unlinked_ns(r);
+               r->unlinked_wait_ns[i];
     return max_u64(heard + timer_silence_ns(r), r->gather.start_ns + 2 * timer_unit(r));
 }
 

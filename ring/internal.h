@@ -167,20 +167,21 @@ struct ring {
 
     /* membership */
     struct gather gather;
-    uint64_t alive_ns[NODE_COUNT_MAX];    /* last sign of life from itself */
-    uint64_t token_alive_ns;              /* and from all of my_ring: the token came */
-    uint64_t incarnation[NODE_COUNT_MAX]; /* by its last join; 0: unknown */
-    uint64_t impostor;                    /* incarnation of the last one that was told */
-    struct node_set other_cluster;        /* at whose addresses there is one: told */
-    uint64_t departed[NODE_COUNT_MAX];    /* incarnation that said goodbye */
-    uint64_t departed_ns[NODE_COUNT_MAX]; /* and when */
-    struct node_set courted;              /* strangers for whose sake we gather */
-    uint32_t refusals[NODE_COUNT_MAX];    /* how often that was in vain */
-    uint64_t shunned_ns[NODE_COUNT_MAX];  /* until then they do not move us */
-    struct node_set failed_before;        /* put out since the last ring, not heard since */
-    struct node_set unlinked;             /* behind a link that is down, says the transport */
-    uint64_t unlinked_ns[NODE_COUNT_MAX]; /* since when */
-    uint64_t shaken_ns[NODE_COUNT_MAX];   /* when that last made us gather */
+    uint64_t alive_ns[NODE_COUNT_MAX];         /* last sign of life from itself */
+    uint64_t token_alive_ns;                   /* and from all of my_ring: the token came */
+    uint64_t incarnation[NODE_COUNT_MAX];      /* by its last join; 0: unknown */
+    uint64_t impostor;                         /* incarnation of the last one that was told */
+    struct node_set other_cluster;             /* at whose addresses there is one: told */
+    uint64_t departed[NODE_COUNT_MAX];         /* incarnation that said goodbye */
+    uint64_t departed_ns[NODE_COUNT_MAX];      /* and when */
+    struct node_set courted;                   /* strangers for whose sake we gather */
+    uint32_t refusals[NODE_COUNT_MAX];         /* how often that was in vain */
+    uint64_t shunned_ns[NODE_COUNT_MAX];       /* until then they do not move us */
+    struct node_set failed_before;             /* put out since the last ring, not heard since */
+    struct node_set unlinked;                  /* behind a link that is down, says the transport */
+    uint64_t unlinked_ns[NODE_COUNT_MAX];      /* since when, */
+    uint64_t unlinked_wait_ns[NODE_COUNT_MAX]; /* and how long its silence may last */
+    uint64_t shaken_ns[NODE_COUNT_MAX];        /* when that last made us gather */
     uint64_t ring_seq_mine, persisted, persist_wanted, persist_needed;
     uint64_t persist_ns; /* since when we wait for what is needed */
     bool persist_ask;

@@ -16,6 +16,13 @@ static struct node_set present_members(const struct ring *r)
     return r->state == RING_COMMIT ? r->my_new_ring.memb : r->my_ring.memb;
 }
 
+/* Who has gathered for a while says less and less often that it is there, as we do. */
+static uint64_t silence_wait_ns(const struct ring *r)
+{
+    uint64_t often = r->state == RING_GATHER ? 2 * r->gather.interval_ns : 0;
+    return max_u64(timer_unlinked_ns(r), often);
+}
+
 /* Does one of these move us? Not one that did lately: were we to gather each time a link flaps,
  * there would be no ring as long as it does. */
 static bool shaken(struct ring *r, struct node_set down)
@@ -67,7 +74,10 @@ void ring_links(struct ring *r, uint64_t now_ns, const uint32_t *down, int count
     r->unlinked = configured(r, down, count);
     struct node_set fell = set_minus(r->unlinked, before), rose = set_minus(before, r->unlinked);
     SET_EACH(i, fell)
-    r->unlinked_ns[i] = r->now_ns;
+    {
+        r->unlinked_ns[i] = r->now_ns;
+        r->unlinked_wait_ns[i] = silence_wait_ns(r);
+    }
     trace_links(r, fell, 0);
     trace_links(r, rose, 1);
     if (!r->left)

@@ -192,3 +192,24 @@ Test(link, who_looks_for_others_says_so_when_its_link_comes_up)
     cr_assert(lt(u64, time_to(net, 7), MS(6)));
     net_finish(net);
 }
+
+/* They wait for the one that has ended, and while they do they say less and less often that they
+ * are there: not as often as the silence of a link that is down would ask for. */
+Test(link, news_that_are_not_true_part_nobody_though_another_has_ended)
+{
+    for (uint64_t seed = 10; seed < 42; seed++) {
+        struct net *net = net_new_formed(net_seed(seed), 4);
+        net_run(net, 3 * net->detect_ns);
+        net_crash(net, 3);
+        net_run(net, net->detect_ns * (20 + seed % 8) / 32);
+        net_links(net, 0, 2);
+        time_to(net, 7);
+        const struct net_life *life = net_life(net, 0);
+        uint32_t parted = 0, i = life->count;
+        while (i-- > 0 && life->log[i].members != 15)
+            parted += life->log[i].kind == NET_REGULAR && (life->log[i].members & 2) == 0;
+        cr_expect(eq(u32, parted, 0), "seed %d", (int)seed);
+        net_start(net, 3);
+        net_finish(net);
+    }
+}
