@@ -529,6 +529,28 @@ Test(core_three, L2_large_messages_arrive_whole_here_and_there)
         cr_assert(zero(u64, world.node[id].core->rx_pool.held[ZCB_HELD_PARTIAL]));
 }
 
+/* One has gone with the ring that the others have, while the next has yet to be left. */
+Test(core_nine, S5_nodes_that_stop_one_after_the_other_part_nobody)
+{
+    struct crowd_client *c[10];
+    for (uint32_t id = 1; id <= 9; id++) {
+        c[id] = crowd_client(id, 0, 10 + id, 0);
+        crowd_join(c[id], "g");
+    }
+    CROWD_UNTIL(crowd_says(c[1], " 9/19\n"));
+    crowd_forget(c[1]);
+    for (uint32_t id = 3; id <= 9; id++) {
+        struct core_command stop = { .type = CORE_STOP, .tag = 2 };
+        cr_assert(zero(int, core_command(world.node[id].core, &stop)));
+        world_wake(&world.node[id]);
+        crowd_run(150 * NS_PER_US);
+    }
+    CROWD_UNTIL(crowd_is_one(BOTH(1, 2)));
+    crowd_run(NS_PER_S);
+    cr_assert_not(crowd_says(c[1], ".3 "), "%s", c[1]->story); /* NODEDOWN */
+    cr_assert_not(crowd_says(c[1], " +"), "%s", c[1]->story);
+}
+
 /* Together they are more than what is received has room for. */
 Test(core_nine, L2_large_messages_of_all_nodes_at_once_leave_each_other_room)
 {

@@ -483,6 +483,23 @@ Test(leave, needs_no_timeout_and_is_not_for_ever)
     }
 }
 
+/* The second time that one says goodbye comes while the others gather for the goodbye of the other:
+ * it is no sign of life. */
+Test(leave, two_one_after_the_other_need_no_timeout_either)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct net *net = net_new_formed(net_seed(100 + seed), 5);
+        net->delay_least_ns = MS(1);
+        net->delay_most_ns = MS(4);
+        net_run(net, net->detect_ns);
+        net_leave(net, 3);
+        net_run(net, seed * NS_PER_MS);
+        net_leave(net, 4);
+        cr_expect(lt(u64, time_to(net, 7, NS_PER_S), net->detect_ns / 2), "seed %d", (int)seed);
+        net_finish(net);
+    }
+}
+
 Test(leave, down_to_one)
 {
     struct net *net = net_new_formed(17, 4);

@@ -147,6 +147,14 @@ BUGS = {
         "daemon/sync.c",
         "    if (--exchange->missing == 0)",
         "    if (--exchange->missing <= 1 && exchange->open)"),
+    "who_stops_goes_before_the_others_have_the_ring": (
+        "daemon/turn.c",
+        "                !core->groups.exchange.changing;",
+        "                true;"),
+    "goodbye_is_a_sign_of_life": (
+        "ring/ring.c",
+        "    if (view->head->type != WIRE_JOIN || !(view->join->flags & WIRE_LEAVING))",
+        "    if (true)"),
     "who_stops_waits_for_processes_that_have_left": (
         "daemon/groups.c",
         "    node->member_count--;",
