@@ -20,7 +20,6 @@ struct reader {
     uint32_t own; /* the membership it is in */
     HIST_LIST(struct chan_address) members;
     struct ring_id ring; /* of the last ring event; seq 0: none yet */
-    uint64_t nodes;      /* its members */
     /* since that event */
     uint64_t down, up;    /* nodes in a NODEDOWN, in a NODEUP view */
     bool first_ring_next; /* R3: the next event is the extra ring event */
@@ -313,7 +312,6 @@ static bool on_ring(struct reader *r, const struct hist_event *event)
         return false;
     r->first_ring_next = false;
     r->ring = ring->id;
-    r->nodes = nodes;
     r->down = r->up = 0;
     return true;
 }

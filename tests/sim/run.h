@@ -6,10 +6,10 @@
  * run.h - one plan from its beginning to the verdict.
  *
  * All steps are done, then everything that is wrong is mended, and the cluster has a bounded time
- * to become one ring that has delivered everything it accepted (E9). Then nodes are lost where all
- * is well, and the others must have a view without them in the time that the daemon promises; and
- * once more all is mended. The sweeps over each core's
- * structures run in between all the time, the checkers at the end.
+ * to become one ring that has delivered everything it accepted (E9). Then comes the drill:
+ * something befalls a ring in which all is well, and must end as promised; and once more all is
+ * mended. The sweeps over each core's structures run in between all the time, the checkers at the
+ * end.
  */
 #include "plan.h"
 #include "verdict.h"
