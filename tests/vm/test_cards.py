@@ -2,8 +2,9 @@
 """What scripts/vm has of network cards, and real daemons that drive them: three on one wire, on each driver.
 
 A machine takes as long to start as a test takes in it. So each is started once, tries all that is asked of it,
-and each test looks at one result.
+and each test looks at one result. Two run at a time: they wait more than they work.
 """
+import concurrent.futures
 import re
 import shlex
 
@@ -61,10 +62,8 @@ def parts_of(kind):
     return parts
 
 
-@pytest.fixture(scope="module")
-def machine(request):
+def run_machine(kind):
     """{what: (status, output)} of one kind of machine."""
-    kind = request.param
     script = "\n".join(f"( {command} ) >/tmp/said 2>&1; echo '{MARK}{name}' $?; cat /tmp/said"
                        for name, command in parts_of(kind).items())
     done = vm("--devices", "0", "--nics", "1" if kind == "numa" else str(CARDS), "--limit", "1500", *MACHINES[kind],
@@ -75,7 +74,23 @@ def machine(request):
         head, _, output = part.partition("\n")
         name, status = head.split()
         results[name] = (int(status), output)
-    return kind, results
+    return results
+
+
+@pytest.fixture(scope="module")
+def machines(request):
+    """Those that tests of this run ask for, on their way."""
+    kinds = dict.fromkeys(item.callspec.params["machine"] for item in request.session.items
+                          if "machine" in getattr(item, "fixturenames", ()))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield {kind: pool.submit(run_machine, kind) for kind in kinds}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def machine(request, machines):
+    """One kind, and what was found there."""
+    return request.param, machines[request.param].result()
 
 
 def of_each(*kinds):
