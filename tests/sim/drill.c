@@ -43,7 +43,7 @@ static void drill_blow(struct run *r, const struct plan_drill *drill)
 
 /* What is promised for silence that begins when all is well: by the slowest of the clocks. Where
  * the transports know which links are down, an eighth of detect_ms is all it takes; nor does
- * anybody wait for who says that it goes, unless that is lost. */
+ * anybody wait for who says that it goes, unless that is lost; each goes with a ring of its own. */
 static uint64_t view_most_ns(const struct run *r)
 {
     const struct plan_drill *drill = &r->plan->drill;
@@ -51,6 +51,7 @@ static uint64_t view_most_ns(const struct run *r)
     const struct world_config *c = &r->plan->world;
     const struct ring_config ring = { .detect_ns = c->each.detect_ms * NS_PER_MS };
     uint64_t silence_ns = told ? ring.detect_ns / 8 : ring_view_ns_worst(&ring, 0);
+    uint64_t rings = drill->kind == DRILL_STOP ? (uint64_t)__builtin_popcount(drill->nodes) : 1;
     if (drill->kind == DRILL_STOP)
         silence_ns = drill->lossy ? LOSSY_STOP_DETECTS * ring.detect_ns : ring.detect_ns / 8;
     uint64_t hop_ns = c->net.faults.delay_ns_most + 2 * c->turn_ns, most_ns = 0;
@@ -58,7 +59,7 @@ static uint64_t view_most_ns(const struct run *r)
         uint64_t rate = (uint64_t)(1000000 + r->world.node[i].clock.ppm);
         most_ns = max_u64(most_ns, silence_ns * 1000000 / rate);
     }
-    return most_ns + RING_VIEW_ROTATIONS * (uint64_t)c->nodes * hop_ns;
+    return most_ns + rings * RING_VIEW_ROTATIONS * (uint64_t)c->nodes * hop_ns;
 }
 
 static bool drilled(const struct run *r, const struct plan_drill *drill)
