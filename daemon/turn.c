@@ -81,6 +81,7 @@ static void flush(struct core *core)
 
 static void send_frames(struct core *core)
 {
+    INVARIANT(core->tx_count + (uint32_t)core->out.send_count <= CORE_TX_WAITING);
     for (int i = 0; i < core->out.send_count; i++) {
         uint32_t at = (core->tx_first + core->tx_count++) % CORE_TX_WAITING;
         core->tx_waiting[at] = core->out.send[i];

@@ -471,6 +471,34 @@ static void members_of_three(struct crowd_client *c[4], uint32_t flags)
     }
 }
 
+static int takes_nothing(struct transport *tp, struct zcb **frames, int count)
+{
+    (void)tp, (void)frames, (void)count;
+    return 0;
+}
+
+/* Its frames wait, up to what there is room for; then the ring has to wait, too. */
+Test(core_three, I2_a_transport_that_takes_nothing_for_a_while_loses_nothing)
+{
+    struct crowd_client *c[4];
+    members_of_three(c, 0);
+    struct core *core = world.node[2].core;
+    const struct transport_ops *ops = core->transport->ops;
+    struct transport_ops blocked = *ops;
+    blocked.tx_burst = takes_nothing;
+    core->transport->ops = &blocked;
+    uint32_t most = 0;
+    for (uint64_t end_ns = world.now_ns + 60 * NS_PER_S; world.now_ns < end_ns;) {
+        crowd_send(c[1], "one");
+        crowd_send(c[3], "three");
+        crowd_step(NS_PER_MS);
+        most = core->tx_count > most ? core->tx_count : most;
+    }
+    cr_assert(lt(u32, CORE_TX_WAITING - RING_OUT_MAX, most), "%u waited: not enough", most);
+    core->transport->ops = ops;
+    CROWD_UNTIL(crowd_is_one(ALL));
+}
+
 Test(core_three, V4_joins_are_seen_alike)
 {
     struct crowd_client *c[4];
