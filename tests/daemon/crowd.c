@@ -199,6 +199,22 @@ void crowd_close(void)
     world_destroy(&world);
 }
 
+void crowd_finish(void)
+{
+    for (int id = 1; id <= world.count; id++) {
+        struct core *core = world.node[id].core;
+        if (!core)
+            continue;
+        groups_check(&core->groups);
+        zcb_pool_check(&core->rx_pool);
+        zcb_pool_check(&core->tx_pool);
+        ring_check(core->ring);
+        cr_assert(zero(u64, core->groups.malformed));
+        cr_assert(zero(u64, core->groups.diverged));
+    }
+    crowd_close();
+}
+
 void crowd_step(uint64_t most_ns)
 {
     world_step(&world, world.now_ns + most_ns);

@@ -49,6 +49,8 @@ extern struct crowd_node crowd[CROWD_NODES + 1]; /* by id */
 void crowd_open(int nodes);
 void crowd_open_for(int nodes, uint32_t message_bytes_max);
 void crowd_close(void);
+/* The sweeps find nothing wrong; closed. */
+void crowd_finish(void);
 void crowd_start(uint32_t id);
 /* The process of a node is gone, without a word, and its clients with it. */
 void crowd_kill(uint32_t id);
