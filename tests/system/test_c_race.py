@@ -14,7 +14,7 @@ from cluster import SANITIZED
 from cluster import DETECT_MS, LIMIT, Cluster
 
 # A view is an event, too, and who parts loses messages: a machine that is busy elsewhere for a moment is no death.
-PATIENT = {"detect_ms": 10 * DETECT_MS}
+PATIENT = {"detect_ms": min(10 * DETECT_MS, 60000)}
 SECONDS = int(os.environ.get("SYNCHROTRON_RACE_SECONDS", "15" if SANITIZED else "60"))
 
 
