@@ -38,7 +38,8 @@ static const char *const make_mend[] = {
     [DPDK_MEMIF] = "other nodes' sockets must be in the same dpdk.memif_dir",
     [DPDK_AF_PACKET] = "it takes root or CAP_NET_RAW, and an interface that `ip link` lists",
     [DPDK_AF_XDP] = "it takes root, an interface that `ip link` lists, and an MTU up to 3498",
-    [DPDK_PCI] = "bind the device with `dpdk-devbind.py -b vfio-pci ADDRESS`",
+    [DPDK_PCI] = "bind the device with `dpdk-devbind.py -b vfio-pci ADDRESS`; what the driver "
+                 "says shows dpdk { eal: --log-level=debug }",
     [DPDK_VDEV] = "see the driver's arguments in DPDK's guide",
 };
 
@@ -77,8 +78,10 @@ static int make_device(struct dpdk_port *port, const struct dpdk_port_config *co
                        why_bytes);
     failed = find_port(config, &port->id);
     if (failed)
-        return refused(config, failed, "there is no such device", make_mend[config->kind], why,
-                       why_bytes);
+        return refused(config, failed,
+                       config->kind == DPDK_PCI ? "no driver of DPDK starts it"
+                                                : "there is no such device",
+                       make_mend[config->kind], why, why_bytes);
     return 0;
 }
 
