@@ -153,9 +153,9 @@ static int start_failed(char *why, size_t why_bytes)
 }
 
 /*
- * EAL makes a folder for the files of processes that share its memory, and leaves it behind. Nobody
- * shares ours: it gets one that goes again, unless dpdk.eal names one. It keeps the array, and
- * moves its words about.
+ * EAL keeps the array of words, and moves them about. It makes a folder for files of processes that
+ * share its memory, and leaves it behind. Nobody shares ours: it gets one that goes again, unless
+ * dpdk.eal names one (L2).
  */
 static int init(const char *said)
 {

@@ -8,9 +8,10 @@
  * Knows:      EAL's words, its log, where its memory comes from.
  * Knows not:  ports.
  * Invariants: L1  the calling thread keeps its affinity, and no signal handler is installed
- *             L2  nothing is left on disk: no runtime directory, no telemetry socket, no page
- * files; unless dpdk.eal asks for them L3  what EAL and its drivers log goes nowhere but into
- * dpdk_eal_said() Thread:     control thread
+ *             L2  nothing is left on disk, unless dpdk.eal asks for it: no runtime directory, no
+ *                 telemetry socket, no page files
+ *             L3  what EAL and its drivers log goes nowhere but into dpdk_eal_said()
+ * Thread:     control thread
  */
 
 #include <stddef.h>
