@@ -49,11 +49,9 @@ static struct node_set configured(const struct ring *r, const uint32_t *id, int 
 
 static void trace_links(struct ring *r, struct node_set links, uint64_t back)
 {
-    uint64_t one = 0;
-    SET_EACH(i, links)
-    one = ring_id_of(r, i);
-    if (one)
-        ring_trace_add(r, RING_TRACE_LINKS, (uint64_t)set_count(links), one, back);
+    if (!set_empty(links))
+        ring_trace_add(r, RING_TRACE_LINKS, (uint64_t)set_count(links),
+                       ring_id_of(r, set_next(links, 0)), back);
 }
 
 /* Whose link came up has not heard us: it is told again what we think, or that we are here. */
