@@ -10,6 +10,15 @@ static void nine(void)
 
 TestSuite(core_nine, .init = nine, .fini = crowd_finish, .timeout = 120);
 
+static void members_of_nine(struct crowd_client *c[10])
+{
+    for (uint32_t id = 1; id <= 9; id++) {
+        c[id] = crowd_client(id, 0, 10 + id, 0);
+        crowd_join(c[id], "g");
+    }
+    CROWD_UNTIL(crowd_says(c[1], " 9/19\n"));
+}
+
 /* Else it would never be whole, and nothing come any more. */
 static void messages_fit(struct config *config)
 {
@@ -46,11 +55,7 @@ Test(core_memory, one_message_of_the_largest_size_fits_beside_the_others_in_fram
 Test(core_nine, S5_nodes_that_stop_one_after_the_other_part_nobody)
 {
     struct crowd_client *c[10];
-    for (uint32_t id = 1; id <= 9; id++) {
-        c[id] = crowd_client(id, 0, 10 + id, 0);
-        crowd_join(c[id], "g");
-    }
-    CROWD_UNTIL(crowd_says(c[1], " 9/19\n"));
+    members_of_nine(c);
     crowd_forget(c[1]);
     for (uint32_t id = 3; id <= 9; id++) {
         struct core_command stop = { .type = CORE_STOP, .tag = 2 };
@@ -69,12 +74,9 @@ Test(core_nine, L2_large_messages_of_all_nodes_at_once_leave_each_other_room)
 {
     static const uint8_t large[1 << 20];
     struct crowd_client *c[10];
-    for (uint32_t id = 1; id <= 9; id++) {
-        c[id] = crowd_client(id, 0, 10 + id, 0);
+    members_of_nine(c);
+    for (uint32_t id = 1; id <= 9; id++)
         c[id]->expect = large;
-        crowd_join(c[id], "g");
-    }
-    CROWD_UNTIL(crowd_says(c[1], "9/19 begins") || crowd_says(c[1], " 9/19\n"));
     for (uint32_t id = 1; id <= 9; id++)
         cr_assert(fake_client_send(
             &c[id]->fake, large, id == 1 ? sizeof(large) : RING_BULK_FREE_BYTES, GUARANTEE_AGREED));

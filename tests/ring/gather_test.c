@@ -35,27 +35,9 @@ static void gather_as_one_of(int members, bool fan_out)
     cr_assert(eq(u32, said_to(), ALL));
 }
 
-/* It thinks that nodes 1 to `count` are there, and that those behind, up to `all`, have failed. */
-static void hear_with(uint32_t id, int count, int all)
-{
-    struct {
-        struct wire_join join;
-        uint32_t id[ARRAY_COUNT(in.ids)];
-    } wire = { .join = { .head = { .sender = id, .ring_seq = 4, .ring_rep = 1 },
-                         .proc_count = (uint16_t)count,
-                         .fail_count = (uint16_t)(all - count),
-                         .version_low = WIRE_VERSION_LOW,
-                         .version_high = WIRE_VERSION_HIGH,
-                         .frame_bytes_max = INNER_FRAME_BYTES,
-                         .incarnation = 5 } };
-    for (int i = 0; i < all; i++)
-        wire.id[i] = (uint32_t)i + 1;
-    join_receive(r, &wire.join);
-}
-
 static void hear(uint32_t id, int count)
 {
-    hear_with(id, count, count);
+    inner_hear(r, id, 4, count, count);
 }
 
 static void hear_from_to(uint32_t first, uint32_t last)
@@ -109,12 +91,12 @@ Test(gather, what_is_new_all_hear_though_it_waits_for_what_else_is_new)
 {
     gather_as_one_of(MEMBERS, true);
     hear_from_to(1, 8);
-    hear_with(2, 7, 8);
+    inner_hear(r, 2, 4, 7, 8);
     cr_assert(eq(u32, said_to(), 0)); /* the first one went out just now */
     cr_assert(eq(u32, repeated_to(), ALL));
     for (uint32_t id = 1; id < 7; id++) {
         if (id != US)
-            hear_with(id, 7, 8);
+            inner_hear(r, id, 4, 7, 8);
     }
     cr_assert(eq(u32, repeated_to(), 1 << COMMITS | 1 << 7 | 1 << 8));
 }
@@ -159,7 +141,7 @@ Test(gather, who_failed_before_a_ring_that_came_to_nothing_has_failed_after_it)
     gather_enter(r, RING_REASON_TOKEN_LOST);
     for (uint32_t id = 1; id <= 6; id++) {
         if (id != US)
-            hear_with(id, 6, 8);
+            inner_hear(r, id, 4, 6, 8);
     }
     struct node_set failed = r->gather.my_fail_set;
     cr_assert(eq(int, set_count(failed), 2));

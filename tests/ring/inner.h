@@ -71,6 +71,26 @@ static inline enum window_verdict inner_put(struct inner *in, struct window *w, 
     return verdict;
 }
 
+/* A JOIN of node `sender`: nodes 1 to `count` are there, it thinks, and those behind, up to `all`,
+ * have failed. */
+static inline void inner_hear(struct ring *r, uint32_t sender, uint64_t ring_seq, int count,
+                              int all)
+{
+    struct {
+        struct wire_join join;
+        uint32_t id[ARRAY_COUNT(((struct inner *)NULL)->ids)];
+    } wire = { .join = { .head = { .sender = sender, .ring_seq = ring_seq, .ring_rep = 1 },
+                         .proc_count = (uint16_t)count,
+                         .fail_count = (uint16_t)(all - count),
+                         .version_low = WIRE_VERSION_LOW,
+                         .version_high = WIRE_VERSION_HIGH,
+                         .frame_bytes_max = INNER_FRAME_BYTES,
+                         .incarnation = 5 } };
+    for (int i = 0; i < all; i++)
+        wire.id[i] = (uint32_t)i + 1;
+    join_receive(r, &wire.join);
+}
+
 static inline void inner_end(struct inner *in)
 {
     struct ring *r = in->ring;

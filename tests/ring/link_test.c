@@ -54,7 +54,7 @@ Test(link, a_mesh_whose_links_to_a_node_go_down_goes_on_without_it_at_once)
     net_finish(net);
 }
 
-/* As the log has it: nodes[i] of `told`, down and back. */
+/* What was told of links, in order; which node is of interest where it is one. */
 static void expect_told(struct ring *r, const struct ring_trace *told, int count)
 {
     struct ring_trace trace;

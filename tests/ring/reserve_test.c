@@ -20,21 +20,6 @@ static void setup(void)
     r->persist_ask = false;
 }
 
-static void hear(uint64_t ring_seq)
-{
-    struct {
-        struct wire_join join;
-        uint32_t id[MEMBERS];
-    } wire = { .join = { .head = { .sender = 1, .ring_seq = ring_seq, .ring_rep = 1 },
-                         .proc_count = MEMBERS,
-                         .version_low = WIRE_VERSION_LOW,
-                         .version_high = WIRE_VERSION_HIGH,
-                         .frame_bytes_max = INNER_FRAME_BYTES,
-                         .incarnation = 5 },
-               .id = { 1, 2, 3, 4, 5 } };
-    join_receive(r, &wire.join);
-}
-
 static void commit_alone(void)
 {
     gather_enter(r, RING_REASON_TOKEN_LOST);
@@ -64,7 +49,7 @@ Test(reserve, more_is_asked_for_when_half_is_used_up)
 Test(reserve, what_another_s_join_will_lead_to_is_asked_for_at_once)
 {
     gather_enter(r, RING_REASON_TOKEN_LOST);
-    hear(r->persisted);
+    inner_hear(r, 1, r->persisted, MEMBERS, MEMBERS);
     cr_assert(r->persist_ask);
     cr_assert(ge(u64, r->persist_wanted, r->persisted + RING_SEQ_STEP));
 }
@@ -72,7 +57,7 @@ Test(reserve, what_another_s_join_will_lead_to_is_asked_for_at_once)
 Test(reserve, nobody_is_late_for_what_is_not_needed_yet)
 {
     gather_enter(r, RING_REASON_TOKEN_LOST);
-    hear(r->persisted);
+    inner_hear(r, 1, r->persisted, MEMBERS, MEMBERS);
     r->now_ns += 2 * r->config.detect_ns;
     cr_assert(not(ring_seq_late(r)));
     ring_seq_want(r, r->persisted + RING_SEQ_STEP);

@@ -19,6 +19,10 @@ enum {
     LOSSY_STOP_DETECTS = 4,
 };
 
+static const struct fault some_loss = {
+    .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
+};
+
 static void drill_blow(struct run *r, const struct plan_drill *drill)
 {
     const struct fault cut = {
@@ -106,13 +110,10 @@ static void expect_ring(struct run *r, struct ring_id id, const char *rule, cons
 /* Frames are lost and asked for again: nobody makes another ring for their sake. */
 static void drill_loss(struct run *r)
 {
-    const struct fault loss = {
-        .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
-    };
     uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
     struct ring_id id = r->world.node[1].core->groups.ring_id;
     run_not_calm(r);
-    faults_begin(&r->faults, &loss, r->world.now_ns, r->world.now_ns + detect_ns);
+    faults_begin(&r->faults, &some_loss, r->world.now_ns, r->world.now_ns + detect_ns);
     run_until(r, r->world.now_ns + 4 * detect_ns);
     expect_ring(r, id, "loss", "nothing was lost but frames");
 }
@@ -122,7 +123,6 @@ static void drill_still(struct run *r, uint64_t still_ns)
 {
     uint64_t detect_ns = r->plan->world.each.detect_ms * NS_PER_MS;
     struct ring_id id = r->world.node[1].core->groups.ring_id;
-    run_not_calm(r);
     for (uint32_t node = 1; node <= (uint32_t)r->world.count; node++)
         run_node_step(r, &(struct plan_step){ .kind = STEP_PAUSE, .who = node, .ns = still_ns });
     run_until(r, r->world.now_ns + still_ns + 4 * detect_ns);
@@ -176,13 +176,10 @@ static bool tells_of_loss(const struct history *h, const struct hist_event *even
 /* Who stops in good order is not lost: its processes go, each with a view, then it does. */
 static void drill_stop(struct run *r, const struct plan_drill *drill)
 {
-    const struct fault loss = {
-        .kind = FAULT_LOSS, .from = UINT32_MAX, .to = UINT32_MAX, .ppm = DRILL_LOSS_PPM
-    };
     const struct history *h = &r->history;
     uint64_t begin_ns = r->world.now_ns;
     if (drill->lossy)
-        faults_begin(&r->faults, &loss, begin_ns, NS_NEVER);
+        faults_begin(&r->faults, &some_loss, begin_ns, NS_NEVER);
     drill_view(r, drill);
     for (uint32_t i = 0; i < h->handles.count; i++) {
         const struct hist_handle *handle = &h->handles.at[i];

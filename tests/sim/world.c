@@ -239,8 +239,8 @@ static void turn(struct world_node *n)
     if (w->ops->before)
         w->ops->before(w->context, n);
     w->net->node[n->id - 1].told = false;
-    if (due->pause_ns > 0 &&
-        due->wake_ns < w->now_ns) /* who would have slept was not kept from it */
+    /* Who would have slept was not kept from it. */
+    if (due->pause_ns > 0 && due->wake_ns < w->now_ns)
         core_away(n->core, world_local_ns(w, n), w->now_ns - max_u64(due->pause_ns, due->wake_ns));
     due->pause_ns = 0;
     bool worked = core_turn(n->core, world_local_ns(w, n));
